@@ -1,0 +1,7 @@
+"""`python -m mgips`."""
+
+import sys
+
+from mgips.cli import main
+
+sys.exit(main())

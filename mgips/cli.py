@@ -1,0 +1,255 @@
+"""`python -m mgips train | evaluate | predict | audit | doctor | demo`.
+
+The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
+defaults. A user's mistake is printed as one sentence, with exit status 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Union
+
+import tyro
+
+from mgips.config import VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.errors import ConfigError, MGIPSError
+
+CorpusName = Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
+Root = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+
+
+@dataclass
+class Train:
+    """Train on a corpus, choose the epoch on dev, score test once."""
+
+    corpus: CorpusName = "tinytweets"
+    """tinytweets, twitter2015, twitter2017, or a folder in their layout."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    preset: Literal["tiny", "minilm", "base"] = "tiny"
+    """Sets the defaults of everything below. Without it: tiny for tinytweets, base for the rest."""
+    variant: Annotated[str, tyro.conf.arg(metavar="|".join(VARIANTS))] = "full"
+    """The full model, or one with a part left out."""
+    run: Root = None
+    """The run folder; otherwise runs/CORPUS-PRESET-VARIANT-sSEED."""
+    resume: bool = False
+    """Go on with the run in that folder."""
+    model: tyro.conf.OmitArgPrefixes[ModelConfig] = dataclasses.field(default_factory=ModelConfig)
+    train: tyro.conf.OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
+
+    def __call__(self) -> int:
+        from mgips.data.corpus import load_corpus
+        from mgips.training import train
+
+        corpus = load_corpus(self.corpus, self.root)
+        for note in corpus.notes:
+            print(note)
+        name = f"{corpus.name}-{self.preset}-{self.variant}-s{self.train.seed}"
+        run = train(corpus, self.model, self.train, self.run or Path("runs") / name, self.resume)
+        problems = sorted({p for split in run.data.values() if split.crops for p in split.crops.problems})
+        for problem in problems:
+            print(problem)
+        print(
+            f"\nEpoch {run.epoch} of {len(run.history)} has the best dev F1, {100 * run.dev.f1:.2f}. Test:\n{run.test}"
+        )
+        print(f"\nRun folder: {run.folder}")
+        return 0
+
+
+@dataclass
+class Evaluate:
+    """Score a trained model on one split."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    corpus: CorpusName | None = None
+    """Otherwise the one it was trained on."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    split: Literal["train", "dev", "test"] = "test"
+    """Which split."""
+    scheme: Literal["default", "strict"] = "default"
+    """seqeval's default reading of tags, or strict IOB2."""
+    json: bool = False
+    """Print JSON instead of a table."""
+
+    def __call__(self) -> int:
+        from mgips.data.corpus import load_corpus
+        from mgips.evaluate import score
+        from mgips.model.mgips import MGIPS
+
+        model = MGIPS.from_pretrained(self.run).to(device())
+        corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
+        tweets = corpus.splits[self.split]
+        found = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
+        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        return 0
+
+
+@dataclass
+class Predict:
+    """Find the entities in a text with a photo, or in a file of posts."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    text: str | None = None
+    """One post's text."""
+    image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Its photo."""
+    corpus: CorpusName | None = None
+    """Predict a split of this corpus instead."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    split: Literal["train", "dev", "test"] = "test"
+    """Which split of the corpus."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the predicted tags here, in the corpora's own format."""
+
+    def __call__(self) -> int:
+        from mgips.data.conll import write_conll
+        from mgips.data.corpus import Tweet, load_corpus
+        from mgips.data.pictures import open_picture
+        from mgips.evaluate import spans
+        from mgips.model.mgips import MGIPS
+
+        if (self.text is None) == (self.corpus is None):
+            raise ConfigError("Give either --text (with --image) or --corpus.")
+        if self.image is not None:
+            open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
+        model = MGIPS.from_pretrained(self.run).to(device())
+        if self.text is not None:
+            tweets = (Tweet.from_text(self.text, self.image),)
+        else:
+            tweets = load_corpus(self.corpus, self.root).splits[self.split]
+        predicted = model.predict(tweets)
+        if self.output is not None:
+            labelled = [dataclasses.replace(t, tags=tuple(tags)) for t, tags in zip(tweets, predicted, strict=True)]
+            write_conll(labelled, self.output)
+            print(f"{len(tweets):,} posts written to {self.output}")
+            return 0
+        for tweet, tags in zip(tweets, predicted, strict=True):
+            entities = [
+                {"type": s.type, "text": s.text, "start": s.start, "end": s.end} for s in spans(tweet.words, tags)
+            ]
+            print(json.dumps({"id": tweet.id, "words": tweet.words, "entities": entities}, ensure_ascii=False))
+        return 0
+
+
+@dataclass
+class Audit:
+    """Count a corpus, compare it with the paper's Table 1, and look for leaks between its splits.
+
+    Exit status 1 if an image of the test split is also in train.
+    """
+
+    corpus: CorpusName = "tinytweets"
+    """tinytweets, twitter2015, twitter2017, or a folder in their layout."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    text_encoder: str | None = None
+    """Hub name or folder: its tokenizer counts the posts that are cut."""
+    max_length: int = 40
+    """Word pieces with [CLS] and [SEP], as in training."""
+    json: bool = False
+    """Print JSON instead of tables."""
+
+    def __call__(self) -> int:
+        from mgips.data.audit import audit
+        from mgips.data.corpus import load_corpus
+
+        corpus = load_corpus(self.corpus, self.root)
+        tokenizer = None
+        if self.text_encoder is not None:
+            from mgips.model.encoders import load_tokenizer
+
+            tokenizer = load_tokenizer(ModelConfig(text_encoder=self.text_encoder))
+        found = audit(corpus, tokenizer, self.max_length)
+        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if self.json else found.to_text())
+        return 1 if found.leaks else 0
+
+
+@dataclass
+class Doctor:
+    """Say what is installed, which device, data, encoders and browser are found, and what to do about the rest."""
+
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+
+    def __call__(self) -> int:
+        from mgips.doctor import check, report
+
+        print(report(check(self.root)))
+        return 0
+
+
+@dataclass
+class Demo:
+    """Train text-only and the full model on the embedded corpus, and show what the images are worth."""
+
+    seed: int = 0
+    """Seeds the corpus, the weights and the batches."""
+    run: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/demo")
+    """Where the two run folders go; those of an earlier demo there are replaced."""
+
+    def __call__(self) -> int:
+        from mgips.demo import demo
+
+        demo(self.seed, self.run)
+        return 0
+
+
+def device() -> str:
+    """Where to predict."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def trained_on(run: Path) -> str:
+    """The corpus that a run folder names."""
+    told = Path(run) / "run.json"
+    if not told.exists():
+        raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
+    return json.loads(told.read_text(encoding="utf-8"))["corpus"]["name"]
+
+
+def train_defaults(arguments: list[str]) -> Train:
+    """`Train` with the defaults of the preset and the variant named among the arguments."""
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--corpus", default="tinytweets")
+    early.add_argument("--preset")
+    early.add_argument("--variant", default="full")
+    known, _ = early.parse_known_args(arguments)
+    name = known.preset or ("tiny" if known.corpus == "tinytweets" else "base")
+    model, train = preset(name, known.variant)
+    return Train(corpus=known.corpus, preset=name, variant=known.variant, model=model, train=train)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns its exit status."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        commands = []
+        for command in (Train, Evaluate, Predict, Audit, Doctor, Demo):
+            name = command.__name__.lower()
+            options = {"default": train_defaults(arguments[1:])} if command is Train else {}
+            commands.append(Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **options)])
+        chosen = tyro.cli(
+            Union[tuple(commands)],  # noqa: UP007
+            prog="mgips",
+            description="Multimodal named entity recognition: MGIPS-CL, trained, scored, explained.",
+            args=arguments,
+        )
+        return chosen()
+    except MGIPSError as error:
+        print(f"mgips: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nmgips: stopped; a training run goes on from its last checkpoint with --resume.", file=sys.stderr)
+        return 130

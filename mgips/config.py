@@ -1,0 +1,218 @@
+"""Every hyper-parameter (§4.3 and the places where the paper is silent), in two frozen dataclasses.
+
+The defaults are the paper's; a value that the paper leaves out says where it comes from. The command
+line is generated from these fields, so a field's docstring is also its help text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from mgips.errors import ConfigError
+
+RANDOM = "random"
+"""In place of an encoder's name: start that tower from random weights."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What the model is. Defaults: the paper's full model on BERT-base and CLIP ViT-B/32."""
+
+    # ---- encoders (§4.3) ----
+    text_encoder: str = "google-bert/bert-base-uncased"
+    """Hub name or folder of a BERT-family encoder, or "random" for the sizes below."""
+    image_encoder: str = "openai/clip-vit-base-patch32"
+    """Hub name or folder of a CLIP vision encoder, or "random" for the text tower's sizes."""
+    hidden_size: int = 768
+    """d, for a random start; a pretrained encoder brings its own."""
+    num_layers: int = 12
+    """Layers of each tower, for a random start."""
+    num_heads: int = 12
+    """Attention heads of each tower, for a random start."""
+    intermediate_size: int = 3072
+    """Feed-forward width of each tower, for a random start."""
+    dropout: float = 0.1
+    """In the classifier, the fusion and random-start towers; pretrained towers keep their own."""
+
+    # ---- input (§3.1) ----
+    max_length: int = 40
+    """n: word pieces with [CLS] and [SEP]; words past it are predicted O, and gold is never cut."""
+    crop_size: int = 128
+    """Side of each visual-grounding crop, in pixels."""
+    patch_size: int = 32
+    """Side of a patch, for a random start; crop_size // patch_size patches a side."""
+
+    # ---- the parts, each with its switch (Tables 2-3) ----
+    images: bool = True
+    """Off: the text tower and the CRF alone ("text")."""
+    mutual_attention: bool = True
+    """§3.2: each tower attends to the other. Off: two plain encoders."""
+    mgi: bool = True
+    """§3.3: interweave module and gate. Off: the text tower's output goes to the CRF."""
+    row_weights: bool = True
+    """Row-grained weights of the MGE, one per token (eq. 6, first line)."""
+    column_weights: Literal["feature", "printed", "off"] = "feature"
+    """Column-grained weights: one per feature; or eq. 6 as printed, a constant 1; or none."""
+    weight_scale: Literal["sum", "mean"] = "sum"
+    """Row and column weights sum to 1 (the paper), or average 1 (times length, times d)."""
+    interweave_encoders: int = 1
+    """L of eqs 10-11; the weights are shared across them."""
+    mge_ffn_ratio: float = 1.0
+    """Width of f3's feed-forward over d. The paper is silent; 1 keeps the fusion's cost small."""
+    gate: Literal["vector", "scalar"] = "vector"
+    """Pre-post gate per feature (eq. 12) or one number per token (the authors' code)."""
+    ips_loss: bool = True
+    """§3.4: implicit-positive-sample loss, eq. 16."""
+    cl_loss: bool = True
+    """§3.4: standard contrastive loss, eq. 17."""
+    k: int = 3
+    """K: implicit positives per text. A last batch of fewer tweets takes them all."""
+    temperature: float = 0.5
+    """τ of eqs 16-17. Not in the paper; 0.5 is the authors' code."""
+    contrast_on: Literal["fused", "unimodal"] = "fused"
+    """Contrast the gated features (the paper), or the towers' outputs before they meet
+    (with mutual attention on, that runs both towers a second time)."""
+    mine_missing: bool = True
+    """Whether the default image may be mined as a positive, as in the paper."""
+    bio_constraint: bool = False
+    """Decode only valid BIO sequences. The loss stays unconstrained."""
+
+    def __post_init__(self) -> None:
+        def need(condition: bool, message: str) -> None:
+            if not condition:
+                raise ConfigError(message)
+
+        need(self.k >= 1, f"k is {self.k}; the number of implicit positives is at least 1.")
+        need(self.temperature > 0, f"temperature is {self.temperature}; it must be above 0.")
+        need(
+            self.interweave_encoders >= 1,
+            f"interweave_encoders is {self.interweave_encoders}; use 1 or more, or mgi=False.",
+        )
+        need(self.max_length >= 3, f"max_length is {self.max_length}; [CLS], one piece and [SEP] need 3.")
+        need(0 <= self.dropout < 1, f"dropout is {self.dropout}; it must lie in [0, 1).")
+        need(
+            self.hidden_size % self.num_heads == 0,
+            f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}.",
+        )
+        need(
+            self.crop_size % self.patch_size == 0,
+            f"crop_size {self.crop_size} is no multiple of patch_size {self.patch_size}.",
+        )
+        need(self.mge_ffn_ratio > 0, f"mge_ffn_ratio is {self.mge_ffn_ratio}; it must be above 0.")
+        if self.images and self.mgi:
+            need(
+                self.row_weights or self.column_weights != "off",
+                "row_weights and column_weights are both off, which leaves the MGE without output; use mgi=False.",
+            )
+
+    @property
+    def contrast(self) -> bool:
+        """Whether any contrastive term is part of the loss."""
+        return self.images and (self.ips_loss or self.cl_loss)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the model is trained. Defaults: §4.3, and the authors' code where the paper is silent."""
+
+    epochs: int = 40
+    """Epochs of the K study; the paper gives no other number."""
+    batch_size: int = 32
+    """Tweets per step and process. Not in the paper."""
+    lr_text: float = 5e-5
+    """Text tower."""
+    lr_image: float = 3e-5
+    """Image tower."""
+    lr_fusion: float = 5e-5
+    """MGEs and gates: the text tower's rate, as in the authors' code."""
+    lr_contrast: float = 4.5e-3
+    """The two contrastive heads (the authors' code)."""
+    lr_head: float = 5e-2
+    """Classifier and CRF (the authors' code)."""
+    weight_decay: float = 1e-2
+    """AdamW's, on matrices; biases and norms have none."""
+    warmup_ratio: float = 0.06
+    """Share of all steps spent warming up; then a linear decay to 0."""
+    max_grad_norm: float = 1.0
+    """Gradient-norm clipping; 0 turns it off."""
+    patience: int = 0
+    """Stop after this many epochs without a better dev F1; 0 never stops early."""
+    seed: int = 0
+    """Seeds weights, batches and dropout."""
+    precision: Literal["no", "bf16"] = "no"
+    """Mixed precision, as accelerate names it."""
+    cpu: bool = False
+    """Stay on the CPU even where a GPU is found."""
+    checkpoint_every: int = 0
+    """Steps between resumable checkpoints; 0 writes one after each epoch."""
+    log_every: int = 20
+    """Steps between reads of the loss: the only time a training step waits for the device."""
+    num_workers: int = 0
+    """DataLoader workers that assemble batches."""
+    tensorboard: bool = False
+    """Also log to TensorBoard in the run folder (needs the tensorboard package)."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if not 0 <= self.warmup_ratio < 1:
+            raise ConfigError(f"warmup_ratio is {self.warmup_ratio}; it must lie in [0, 1).")
+
+
+PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
+    # For the embedded corpus and any laptop: random start, seconds per epoch.
+    "tiny": (
+        ModelConfig(
+            text_encoder=RANDOM, image_encoder=RANDOM, hidden_size=64, num_layers=2, num_heads=4,
+            intermediate_size=256, crop_size=32, patch_size=8,
+        ),
+        TrainConfig(epochs=12, lr_text=2e-3, lr_image=2e-3, lr_fusion=2e-3, lr_contrast=2e-3, lr_head=2e-3),
+    ),
+    # A small pretrained text tower (6 × 384), an image tower of the same size from a random start.
+    "minilm": (
+        ModelConfig(text_encoder="sentence-transformers/all-MiniLM-L6-v2", image_encoder=RANDOM, max_length=64),
+        TrainConfig(epochs=8, batch_size=16, lr_text=1e-4, lr_image=1e-4, lr_fusion=1e-4, lr_contrast=1e-3, lr_head=5e-3),
+    ),
+    # The paper's towers.
+    "base": (ModelConfig(), TrainConfig()),
+}  # fmt: skip
+
+VARIANTS: dict[str, dict[str, Any]] = {
+    "full": {},
+    "text": {"images": False},
+    "no-ips": {"ips_loss": False},
+    "no-cl": {"cl_loss": False},
+    "no-contrast": {"ips_loss": False, "cl_loss": False},
+    "no-mgi": {"mgi": False},
+    "no-row": {"row_weights": False},
+    "no-column": {"column_weights": "off"},
+    "no-mutual": {"mutual_attention": False},
+}
+"""The ablations of Table 3 and a few more, as changes to a ModelConfig."""
+
+
+def preset(name: str, variant: str = "full", **changes: Any) -> tuple[ModelConfig, TrainConfig]:
+    """The model's and the training's configuration for a preset and a variant.
+
+    `changes` may name fields of either dataclass.
+
+    >>> model, train = preset("tiny", "no-ips", epochs=3)
+    >>> model.ips_loss, train.epochs
+    (False, 3)
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"There is no preset {name!r}; the presets are {', '.join(PRESETS)}.")
+    if variant not in VARIANTS:
+        raise ConfigError(f"There is no variant {variant!r}; the variants are {', '.join(VARIANTS)}.")
+    model, train = PRESETS[name]
+    fields = {f.name for f in dataclasses.fields(ModelConfig)}, {f.name for f in dataclasses.fields(TrainConfig)}
+    for change in changes:
+        if change not in fields[0] | fields[1]:
+            raise ConfigError(f"There is no setting {change!r} in ModelConfig or TrainConfig.")
+    return (
+        dataclasses.replace(model, **VARIANTS[variant], **{k: v for k, v in changes.items() if k in fields[0]}),
+        dataclasses.replace(train, **{k: v for k, v in changes.items() if k in fields[1]}),
+    )

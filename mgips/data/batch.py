@@ -1,0 +1,203 @@
+"""Tweets to tensors: words to pieces, pictures to uint8 crops, and `Batch`, the one thing the model eats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mgips.config import ModelConfig
+from mgips.data.corpus import TAGS, Tweet
+from mgips.data.pictures import CropCache, crop_cache
+from mgips.errors import DataError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+TAG_IDS = {tag: i for i, tag in enumerate(TAGS)}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B tweets, padded to the batch's longest text. All tensors sit on one device."""
+
+    ids: tuple[str, ...]
+    """B tweet ids, for messages."""
+    pieces: Tensor
+    """(B, n) int64: word pieces with [CLS] and [SEP]."""
+    piece_mask: Tensor
+    """(B, n) bool, False on padding."""
+    first: Tensor
+    """(B, w) int64: position of each word's first piece; 0 on padding."""
+    word_mask: Tensor
+    """(B, w) bool: words inside the cut. The first word of a tweet always is."""
+    tags: Tensor | None
+    """(B, w) int64 tag ids of those words; None where a tweet is not labelled."""
+    crops: Tensor | None
+    """(B, crops, side, side, 3) uint8; None for a model without images."""
+    has_image: Tensor
+    """(B,) bool, False where the default image stands in."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def _map(self, change) -> Batch:
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
+        return replace(self, **{name: change(x) for name, x in tensors.items()})
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device; from pinned memory the copy does not wait."""
+        return self._map(lambda x: x.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in pinned memory (the DataLoader calls this)."""
+        return self._map(Tensor.pin_memory)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One tweet's text in numbers."""
+
+    pieces: list[int]
+    """With [CLS] and [SEP], at most max_length."""
+    first: list[int]
+    """First piece of each word inside the cut."""
+    tags: list[int] | None
+    """Tag ids of the words inside the cut."""
+
+
+class Batcher:
+    """Turns tweets into batches for one tokenizer and one ModelConfig.
+
+    A word stands for its first piece (§3.1); a word that yields no piece, like a lone U+FE0F, becomes
+    one [UNK], so that words and tags always align. Words past `max_length` are left out of the batch:
+    they are predicted O, and their gold still counts.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
+        self.tokenizer = tokenizer
+        self.config = config
+        self._words: dict[str, list[int]] = {}
+
+    def learn_words(self, tweets: Sequence[Tweet]) -> None:
+        """Tokenize every new word of `tweets` in one call: much faster than word by word."""
+        new = sorted({word for tweet in tweets for word in tweet.words} - self._words.keys())
+        if new:
+            pieces = self.tokenizer(new, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            unknown = [self.tokenizer.unk_token_id]
+            self._words.update((word, found or unknown) for word, found in zip(new, pieces, strict=True))
+
+    def encode(self, tweet: Tweet) -> Encoded:
+        """One tweet's pieces and the words they start.
+
+        Raises:
+            DataError: a tweet without words, or with a number of tags other than its number of words.
+        """
+        if not tweet.words:
+            raise DataError(f"Tweet {tweet.id!r} has no words; leave it out.")
+        if tweet.tags and len(tweet.tags) != len(tweet.words):
+            raise DataError(
+                f"Tweet {tweet.id!r} has {len(tweet.words)} words and {len(tweet.tags)} tags; give one tag a word."
+            )
+        self.learn_words([tweet])
+        room = self.config.max_length - 1  # [SEP] takes the last place
+        pieces, first = [self.tokenizer.cls_token_id], []
+        for word in tweet.words:
+            if len(pieces) >= room:
+                break
+            first.append(len(pieces))
+            pieces.extend(self._words[word])
+        pieces = [*pieces[:room], self.tokenizer.sep_token_id]
+        try:
+            tags = [TAG_IDS[tag] for tag in tweet.tags[: len(first)]] if tweet.tags else None
+        except KeyError as error:
+            raise DataError(
+                f"Tweet {tweet.id!r} has the tag {error.args[0]!r}; the tags are {', '.join(TAGS)}."
+            ) from None
+        return Encoded(pieces, first, tags)
+
+    def collate(
+        self, tweets: Sequence[Tweet], encoded: Sequence[Encoded], crops: Tensor | None, has_image: Tensor
+    ) -> Batch:
+        """Pad encoded tweets to the longest of them."""
+        n = max(len(e.pieces) for e in encoded)
+        w = max(len(e.first) for e in encoded)
+
+        def pad(rows: list[list[int]], width: int, value: int) -> Tensor:
+            return torch.tensor([row + [value] * (width - len(row)) for row in rows])
+
+        lengths = torch.tensor([[len(e.pieces), len(e.first)] for e in encoded])
+        labelled = all(e.tags is not None for e in encoded)
+        return Batch(
+            ids=tuple(tweet.id for tweet in tweets),
+            pieces=pad([e.pieces for e in encoded], n, self.tokenizer.pad_token_id),
+            piece_mask=torch.arange(n) < lengths[:, :1],
+            first=pad([e.first for e in encoded], w, 0),
+            word_mask=torch.arange(w) < lengths[:, 1:],
+            tags=pad([e.tags for e in encoded], w, 0) if labelled else None,
+            crops=crops,
+            has_image=has_image,
+        )
+
+    def __call__(self, tweets: Sequence[Tweet]) -> Batch:
+        """Some tweets as one batch, pictures decoded on the spot."""
+        return TweetDataset(tweets, self, progress=False)[range(len(tweets))]
+
+
+class TweetDataset(Dataset):
+    """A split, tokenized once and its crops cached; an item is the batch of a list of indices."""
+
+    def __init__(self, tweets: Sequence[Tweet], batcher: Batcher, progress: bool = True) -> None:
+        self.tweets = tweets
+        self.batcher = batcher
+        batcher.learn_words(tweets)
+        self.encoded = [batcher.encode(tweet) for tweet in tweets]
+        self.crops: CropCache | None = None
+        if batcher.config.images:
+            self.crops = crop_cache(tweets, size=batcher.config.crop_size, progress=progress)
+
+    def __len__(self) -> int:
+        return len(self.tweets)
+
+    def __getitem__(self, indices: Sequence[int]) -> Batch:
+        indices = list(indices)
+        crops = None
+        has_image = torch.zeros(len(indices), dtype=torch.bool)
+        if self.crops is not None:
+            crops = torch.from_numpy(np.ascontiguousarray(self.crops[indices]))
+            has_image = torch.from_numpy(self.crops.has_image[indices])
+        chosen = [self.tweets[i] for i in indices]
+        return self.batcher.collate(chosen, [self.encoded[i] for i in indices], crops, has_image)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Word pieces of each tweet, as the model sees it."""
+        return [len(e.pieces) for e in self.encoded]
+
+
+def training_batches(
+    tweets: Sequence[Tweet], size: int, seed: int, epoch: int, drop_last: bool = False
+) -> list[list[int]]:
+    """One epoch's batches as lists of indices: a pure function of its arguments, which makes runs resumable.
+
+    Tweets are shuffled; those of one group stay together, so that posts of a story meet in a batch.
+    """
+    order = np.random.RandomState([seed, epoch]).permutation(len(tweets)).tolist()
+    rank: dict[str, int] = {}
+    for index in order:
+        rank.setdefault(tweets[index].group, len(rank))
+    order.sort(key=lambda index: rank[tweets[index].group])  # stable: the shuffle stays inside a group
+    batches = [order[start : start + size] for start in range(0, len(order), size)]
+    return [b for b in batches if len(b) == size] if drop_last else batches
+
+
+def evaluation_batches(lengths: Sequence[int], size: int) -> Iterator[list[int]]:
+    """Batches of tweets of like length, longest first: little padding, and memory peaks at once."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    for start in range(0, len(order), size):
+        yield order[start : start + size]

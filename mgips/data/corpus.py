@@ -1,0 +1,139 @@
+"""Tweet and Corpus: what everything else is given; `load_corpus` is how to get one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, Union, runtime_checkable
+
+from PIL import Image
+
+from mgips.errors import DataError
+
+TYPES = ("PER", "LOC", "ORG", "MISC")
+"""Entity types, in the order of Table 1. OTHER in the files of Twitter-2015 is read as MISC."""
+
+TAGS = ("O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI"))
+"""The C = 9 tags of the CRF, in the order of their ids."""
+
+
+WORD = re.compile(r"https?://\S+|\w+(?:['’.&-]\w+)*|[^\w\s]\ufe0f?")
+"""A link, a word, or one other character (with its variation selector)."""
+
+
+@runtime_checkable
+class Drawing(Protocol):
+    """A picture that the package draws instead of reading (TinyTweets)."""
+
+    def draw(self) -> Image.Image:
+        """The picture, in RGB."""
+
+    def key(self) -> bytes:
+        """Names the picture's content, for the crop cache: equal keys, equal pixels."""
+
+
+Picture = Union[Path, Image.Image, Drawing]  # noqa: UP007
+"""Where a picture comes from: a file, an open PIL image, or a drawing."""
+
+
+@dataclass(frozen=True)
+class Tweet:
+    """One post: words, their BIO tags, its picture and the crops of it.
+
+    `tags` is as long as `words`, or empty where nobody has labelled the post. `image` is None where
+    the picture is missing: the model then sees the default image. `crops` holds up to three
+    visual-grounding crops; the whole image fills the missing places (§3.1.2).
+    """
+
+    id: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...] = ()
+    image: Picture | None = None
+    crops: tuple[Picture, ...] = ()
+    group: str = ""
+    """Posts of one group are drawn into the same batches (TinyTweets: a day). Empty: any batch."""
+    truth: Any = field(default=None, compare=False)
+    """What the generator knows about the post (TinyTweets). The model never sees it."""
+
+    @classmethod
+    def from_text(cls, text: str, image: Picture | None = None, id: str = "post") -> Tweet:
+        """An unlabelled post from raw text, split as the Twitter corpora are: # and @ and punctuation stand alone.
+
+        Raises:
+            DataError: there are no words in it.
+        """
+        words = tuple(WORD.findall(text))
+        if not words:
+            raise DataError("The text has no words; give a post's text.")
+        return cls(id, words, image=image)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Three splits of tweets and where they come from."""
+
+    name: str
+    train: tuple[Tweet, ...]
+    dev: tuple[Tweet, ...]
+    test: tuple[Tweet, ...]
+    source: Path | None = None
+    """The folder it was read from; None for a corpus that the package draws."""
+    notes: tuple[str, ...] = ()
+    """What the reader had to say, one line each: pictures found and missing."""
+
+    @property
+    def splits(self) -> dict[str, tuple[Tweet, ...]]:
+        """The three splits by name, in the order train, dev, test."""
+        return {"train": self.train, "dev": self.dev, "test": self.test}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every split's ids, words, tags and whether a picture is there.
+
+        Saved beside each result, so that two numbers can be told to rest on the same data.
+        """
+        digest = hashlib.sha256()
+        for name, tweets in self.splits.items():
+            for tweet in tweets:
+                row = (name, tweet.id, tweet.words, tweet.tags, tweet.image is not None, len(tweet.crops))
+                digest.update(repr(row).encode())
+        return digest.hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Write it in the layout of the Twitter corpora, pictures and crops included; `load_corpus` reads it back."""
+        from mgips.data.twitter import save_folder
+
+        save_folder(self, folder)
+
+
+NAMES = ("tinytweets", "twitter2015", "twitter2017")
+
+
+def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
+    """A corpus by its name, or from a folder.
+
+    Args:
+        name: "tinytweets" (drawn by the package), "twitter2015" or "twitter2017" (read from `root`/name), or the
+            path of a folder in their layout (`mgips.data.twitter`).
+        root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
+
+    Raises:
+        DataError: nothing there, with what to get, from where, and where to put it; or a file that is wrong.
+    """
+    from mgips.data.tinytweets import tinytweets
+    from mgips.data.twitter import read_folder
+
+    if name == "tinytweets":
+        return tinytweets()
+    if name in NAMES:
+        return read_folder(data_root(root) / name, str(name))
+    if not Path(name).is_dir():
+        raise DataError(f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder that exists.")
+    return read_folder(name)
+
+
+def data_root(root: str | Path | None = None) -> Path:
+    """Where the Twitter corpora are looked for."""
+    return Path(root or os.environ.get("MGIPS_DATA") or "data")

@@ -1,0 +1,124 @@
+"""§3.4: implicit-positive-sample mining and the two contrastive losses (eqs 14-17).
+
+    sim(i, j) = cos(g(text_i), f(image_j))                                        (14)
+    V_K(i)    = the K images of highest relevance to text i                       (15)
+    IPS       = mean_i  -log( Σ_{j in V_K(i)} e^{sim/τ} / Σ_j e^{sim/τ} )         (16)
+    CL        = mean_i  -log( e^{sim(i, i)/τ} / Σ_j e^{sim/τ} )                   (17)
+
+Rows are texts, columns are images, everywhere. Mining reads scores and has no gradient; the losses' gradient
+flows through the relevance.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mgips.errors import ConfigError
+
+
+class ContrastHead(nn.Module):
+    """f or g of eq. 14: mean over the positions that exist, a linear layer, then length 1."""
+
+    def __init__(self, d: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(d, d)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(B, p, d) and (B, p) bool → (B, d), float32. A row without positions stays finite."""
+        share = mask / mask.sum(1, keepdim=True).clamp(min=1)  # (B, p)
+        pooled = torch.einsum("bpd,bp->bd", features, share.to(features.dtype))  # (B, d)
+        return F.normalize(self.linear(pooled).float(), dim=-1)
+
+
+def relevance(text: Tensor, image: Tensor) -> Tensor:
+    """Potential relevance, eq. 14: the cosine of every text with every image, in float32.
+
+    (N, d), (N, d) → (N, N); rows are texts. Also (B, d), (N, d) → (B, N).
+    """
+    return F.normalize(text.float(), dim=-1) @ F.normalize(image.float(), dim=-1).T
+
+
+def mine(relevance: Tensor, k: int, candidates: Tensor | None = None) -> Tensor:
+    """Implicit positives, eq. 15: the K images of highest relevance for each text.
+
+    Args:
+        relevance: (N, N), rows are texts, or (B, N); read without its gradient.
+        k: K. A text's own image may be one of them.
+        candidates: (N,) bool, the images that may be mined; all by default.
+
+    Returns:
+        (N, N) bool, True for exactly K images a row (fewer only where there are fewer than K candidates:
+        counting them would make a training step wait for the device).
+
+    Raises:
+        ConfigError: K exceeds N, naming both.
+    """
+    images = relevance.shape[1]
+    if not 1 <= k <= images:
+        raise ConfigError(f"k is {k}, but there are {images} images to mine from; choose k between 1 and {images}.")
+    scores = relevance.detach()
+    if candidates is not None:
+        scores = scores.masked_fill(~candidates, -torch.inf)
+    positives = torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(k, dim=1).indices, True)
+    return positives if candidates is None else positives & candidates
+
+
+def ips_loss(relevance: Tensor, positives: Tensor, temperature: float) -> Tensor:
+    """Implicit-positive-sample loss, eq. 16, mean over texts.
+
+    Args:
+        relevance: (N, N), rows are texts.
+        positives: (N, N) bool, from `mine`. A text without any contributes 0.
+        temperature: τ.
+    """
+    scores = relevance.float() / temperature
+    # The lowest finite number, not -inf: a row without positives then keeps a finite gradient, of zero.
+    chosen = scores.masked_fill(~positives, torch.finfo(scores.dtype).min)
+    losses = torch.logsumexp(scores, 1) - torch.logsumexp(chosen, 1)  # (N,)
+    return torch.where(positives.any(1), losses, 0.0).mean()
+
+
+def cl_loss(relevance: Tensor, temperature: float, own: Tensor | None = None) -> Tensor:
+    """Standard contrastive loss, eq. 17, mean over texts: the own image is the only positive.
+
+    Args:
+        relevance: (N, N), rows are texts; or (B, N) with `own`.
+        temperature: τ.
+        own: (B,) column of each text's own image; the diagonal by default.
+    """
+    if own is None:
+        own = torch.arange(len(relevance), device=relevance.device)
+    return F.cross_entropy(relevance.float() / temperature, own)
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' rows, in rank order. accelerate's `gather` would cut the gradient here."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(everyone, x.contiguous())
+        return torch.cat(everyone)
+
+    @staticmethod
+    def backward(ctx, slope: Tensor) -> Tensor:
+        # Every process's loss depends on every row, so a row's slope is the sum of what all of them say.
+        slope = slope.contiguous()
+        dist.all_reduce(slope)
+        size = len(slope) // dist.get_world_size()
+        return slope[dist.get_rank() * size : (dist.get_rank() + 1) * size]
+
+
+def gather_with_gradient(x: Tensor) -> tuple[Tensor, int]:
+    """The rows of all processes, with their gradient, and where this process's rows start among them.
+
+    (B, …) → (B × processes, …). Every process must hold equally many rows. With one process: x and 0.
+    """
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
+        return x, 0
+    if x.dtype == torch.bool:  # not every backend gathers bool
+        return _Gather.apply(x.to(torch.uint8)).bool(), dist.get_rank() * len(x)
+    return _Gather.apply(x), dist.get_rank() * len(x)

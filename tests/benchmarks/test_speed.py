@@ -1,0 +1,211 @@
+"""Speed and waste, each as a ratio of two things measured in one run, beside its goal (`make bench`).
+
+Timings are process-CPU seconds on one thread, the two sides taken in turn, the fastest round of each:
+a ratio survives a busy machine and a slow one. Nothing here fails for being slow; it is a measurement.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+import torchcrf
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mgips.config import RANDOM, TrainConfig, preset
+from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
+from mgips.data.corpus import TAGS, load_corpus
+from mgips.data.tinytweets import tinytweets
+from mgips.errors import DataError
+from mgips.model.crf import CRF
+from mgips.model.encoders import load_image_encoder, load_text_encoder
+from mgips.model.mgips import MGIPS
+from mgips.training import parameter_groups
+
+LINES: list[str] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread_and_a_table(pytestconfig) -> Iterator[None]:
+    """Measure on one thread; print all ratios together at the end."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print("\n\n" + "\n".join(LINES))
+
+
+def tell(benchmark, what: str, value: float, goal: float, at_most: bool = True) -> None:
+    """Record one measured number beside its goal."""
+    met = value <= goal if at_most else value >= goal
+    LINES.append(f"{what:<58}{value:8.3f}   goal {'≤' if at_most else '≥'} {goal:<5g} {'met' if met else 'NOT MET'}")
+    benchmark.extra_info.update({"value": value, "goal": goal, "met": met})
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """CPU seconds of one call."""
+    started = time.process_time()
+    call()
+    return time.process_time() - started
+
+
+def in_turn(ours: Callable[[], object], theirs: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """The fastest of `rounds` of each, taken in turn, after one of each to warm up."""
+    ours(), theirs()
+    gc.collect()
+    pairs = [(seconds(ours), seconds(theirs)) for _ in range(rounds)]
+    return min(a for a, _ in pairs), min(b for _, b in pairs)
+
+
+def base_model(tweets) -> MGIPS:
+    """The paper's sizes from a random start."""
+    config = dataclasses.replace(preset("base")[0], text_encoder=RANDOM, image_encoder=RANDOM)
+    return MGIPS.build(config, tweets, seed=0).train()
+
+
+def test_full_model_against_its_two_encoders(benchmark):
+    """A step of the whole model over a step of bare BERT and bare CLIP on the same inputs."""
+    tweets = tinytweets(sizes=(64, 1, 1)).train
+    model = base_model(tweets)
+    batch = model.batcher(tweets[: int(os.environ.get("MGIPS_BENCH_BATCH", 16))])
+    # Both sides read 40 pieces, as in the paper.
+    wide = 40 - batch.pieces.shape[1]
+    batch = dataclasses.replace(
+        batch,
+        pieces=torch.nn.functional.pad(batch.pieces, (0, wide)),
+        piece_mask=torch.nn.functional.pad(batch.piece_mask, (0, wide), value=True),
+    )
+    bert = load_text_encoder(model.config, len(model.batcher.tokenizer)).train()
+    clip = load_image_encoder(model.config, bert.config).train()
+
+    def whole():
+        model(batch).loss.backward()
+        model.zero_grad()
+
+    def bare():
+        text = bert(input_ids=batch.pieces, attention_mask=batch.piece_mask.long()).last_hidden_state
+        image = clip.encoder(inputs_embeds=model.image_embedding(batch.crops)).last_hidden_state
+        (text.sum() + image.sum()).backward()
+        for module in (bert, clip, model.image_embedding):
+            module.zero_grad()
+
+    ours, theirs = benchmark.pedantic(lambda: in_turn(whole, bare, 4), rounds=1)
+    tell(benchmark, "full model step ÷ (BERT + CLIP alone)", ours / theirs, 1.10)
+
+
+@pytest.mark.parametrize("length", [40, 128])
+def test_crf(benchmark, length):
+    """Loss (forward and backward) and decoding, over pytorch-crf's."""
+    torch.manual_seed(0)
+    ours, theirs = CRF(len(TAGS), batch_first=True), torchcrf.CRF(len(TAGS), batch_first=True)
+    theirs.load_state_dict(ours.state_dict())
+    scores = torch.randn(32, length, len(TAGS), requires_grad=True)
+    tags = torch.randint(len(TAGS), (32, length))
+    mask = torch.arange(length) < torch.randint(length // 2, length + 1, (32, 1))
+    mask[0] = True
+
+    def loss(crf):
+        return lambda: crf(scores, tags, mask, reduction="mean").backward()
+
+    def decode(crf):
+        return lambda: crf.decode(scores.detach(), mask)
+
+    assert decode(ours)() == decode(theirs)()
+    (a, b), (c, d) = benchmark.pedantic(
+        lambda: (in_turn(loss(ours), loss(theirs), 40), in_turn(decode(ours), decode(theirs), 40)), rounds=1
+    )
+    tell(benchmark, f"CRF loss ÷ pytorch-crf, T = {length}", a / b, 0.65)
+    tell(benchmark, f"CRF decoding ÷ pytorch-crf, T = {length}", c / d, 0.40)
+
+
+class Syncs(TorchDispatchMode):
+    """Counts operations that make a GPU's host wait: reading a value, or a shape that depends on values."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().removeprefix("aten::").split(".")[0]
+        if name in self.WAITING:
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
+def test_host_syncs(benchmark):
+    """Operations that wait for the device in a training step; reads of results in decoding a batch."""
+    tweets = tinytweets(sizes=(64, 1, 1)).train
+    model = MGIPS.build(preset("tiny")[0], tweets, seed=0).train()
+    batch = model.batcher(tweets[:32])
+    parameter_groups(model, TrainConfig())
+
+    def step():
+        with Syncs() as syncs:
+            model(batch).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        return len(syncs.found)
+
+    tell(benchmark, "host syncs in a training step", benchmark.pedantic(step, rounds=1), 0)
+
+    reads: list[int] = []
+    original = torch.Tensor.tolist
+
+    def counted(tensor):
+        reads.append(1)
+        return original(tensor)
+
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad(), Syncs() as syncs:
+        patch.setattr(torch.Tensor, "tolist", counted)
+        model.crf.decode(model.eval().emissions(batch), batch.word_mask)
+    tell(benchmark, "host syncs in decoding a batch", len(reads) + len(syncs.found), 1)
+
+
+def test_loader_against_step(benchmark):
+    """How many batches the loader makes while the model takes one step (crops cached as uint8)."""
+    tweets = tinytweets(sizes=(256, 1, 1)).train
+    model = MGIPS.build(preset("tiny")[0], tweets, seed=0).train()
+    data = TweetDataset(tweets, model.batcher, progress=False)
+    batches = training_batches(tweets, 32, 0, 0)
+    turn = iter(batches * 1000)
+
+    def step():
+        model(data[batches[0]]).loss.backward()
+        model.zero_grad()
+
+    load, whole = benchmark.pedantic(lambda: in_turn(lambda: data[next(turn)], step, 30), rounds=1)
+    tell(benchmark, "loader rate ÷ step rate, tiny model, 32-pixel crops", (whole - load) / load, 2, at_most=False)
+
+
+@pytest.mark.parametrize("name", ["tinytweets", "twitter2015", "twitter2017"])
+def test_useful_positions(benchmark, name):
+    """Word pieces over padded positions, in training batches and in evaluation batches."""
+    root = os.environ.get("MGIPS_DATA", "../shared/data")
+    try:
+        corpus = load_corpus(name, None if name == "tinytweets" else root)
+    except DataError:
+        pytest.skip(f"{name} is not under {root} (set MGIPS_DATA)")
+    config = dataclasses.replace(preset("tiny", "text")[0], max_length=64)
+    model = MGIPS.build(config, corpus.train, seed=0)
+
+    def share(data, batches):
+        lengths = data.lengths
+        return sum(lengths) / sum(len(b) * max(lengths[i] for i in b) for b in batches)
+
+    def both():
+        train, test = (TweetDataset(t, model.batcher) for t in (corpus.train, corpus.test))
+        return (
+            share(train, training_batches(corpus.train, 32, 0, 0)),
+            share(test, list(evaluation_batches(test.lengths, 32))),
+        )
+
+    training, evaluation = benchmark.pedantic(both, rounds=1)
+    tell(benchmark, f"useful ÷ padded text positions, training, {name}", training, 0.55, at_most=False)
+    tell(benchmark, f"useful ÷ padded text positions, evaluation, {name}", evaluation, 0.90, at_most=False)

@@ -1,0 +1,367 @@
+"""The assembled model: gradients reach everything, padding and neighbours change nothing, saving loses nothing."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from builders import (
+    TEXT_MODELS,
+    corpus,
+    image_encoder,
+    parameters_without_gradient,
+    picture,
+    save_text_checkpoint,
+    text_encoder,
+    tiny_config,
+    tiny_model,
+    tweets,
+)
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPModel
+
+from mgips.config import RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import TAGS, Tweet
+from mgips.errors import ConfigError, RunError
+from mgips.model.encoders import load_tokenizer
+from mgips.model.mgips import MGIPS
+from mgips.training import parameter_groups
+
+MORE = {
+    "unimodal": {"contrast_on": "unimodal"},
+    "unimodal-no-mutual": {"contrast_on": "unimodal", "mutual_attention": False},
+    "scalar-mean-4": {"gate": "scalar", "weight_scale": "mean", "interweave_encoders": 4},
+    "own-images-only": {"mine_missing": False},
+}
+
+
+@pytest.mark.parametrize("name", [*VARIANTS, *MORE])
+def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
+    model = tiny_model(**{**VARIANTS, **MORE}[name]).train()
+    out = model(model.batcher(tweets()))
+    out.loss.backward()
+    assert parameters_without_gradient(model) == []
+    groups = parameter_groups(model, TrainConfig())
+    members = [id(p) for group in groups for p in group["params"]]
+    assert len(members) == len(set(members)) == len(list(model.parameters()))
+    torch.testing.assert_close(out.loss, sum(out.terms.values()))
+    config = model.config
+    expected = {"crf"} | ({"ips"} if config.contrast and config.ips_loss else set())
+    assert set(out.terms) == expected | ({"cl"} if config.contrast and config.cl_loss else set())
+
+
+def test_the_printed_column_weights_are_never_trained():
+    """Eq. 6 as printed: the softmax over one value has no slope, so its parameter gets no gradient."""
+    model = tiny_model(column_weights="printed").train()
+    model(model.batcher(tweets())).loss.backward()
+    names = parameters_without_gradient(model)
+    assert names == ["interweave.image_guided.w4", "interweave.text_guided.w4"]
+
+
+def test_learning_rates_reach_their_parts():
+    config = TrainConfig(lr_text=1, lr_image=2, lr_fusion=3, lr_contrast=4, lr_head=5, weight_decay=0.5)
+    model = tiny_model()
+    rate = {id(p): (g["lr"], g["weight_decay"]) for g in parameter_groups(model, config) for p in g["params"]}
+    named = dict(model.named_parameters())
+    assert rate[id(named["encoder.text.0.attention.self.query.weight"])] == (1, 0.5)
+    assert rate[id(named["image_embedding.class_embedding"])] == (2, 0.0)
+    assert rate[id(named["interweave.image_guided.linear1.weight"])] == (3, 0.5)
+    assert rate[id(named["text_head.linear.weight"])] == (4, 0.5)
+    assert rate[id(named["crf.transitions"])] == (5, 0.5)
+    assert rate[id(named["classifier.1.bias"])] == (5, 0.0)
+
+
+@pytest.mark.parametrize("name", ["full", "text", "no-mgi", "no-mutual", "scalar-mean-4"])
+@torch.no_grad()
+def test_padding_and_batch_mates_change_nothing(name):
+    model = tiny_model(**{**VARIANTS, **MORE}[name])
+    together = model(model.batcher(tweets()))
+    for i, tweet in enumerate(tweets()):
+        alone = model(model.batcher([tweet]))
+        width = alone.emissions.shape[1]
+        torch.testing.assert_close(together.emissions[i, :width], alone.emissions[0], atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_contrast_features_do_not_depend_on_padding():
+    model = tiny_model(max_length=60)
+    batch = model.batcher(tweets())
+    wider = dataclasses.replace(
+        batch,
+        pieces=torch.nn.functional.pad(batch.pieces, (0, 5)),
+        piece_mask=torch.nn.functional.pad(batch.piece_mask, (0, 5)),
+    )
+    assert wider.pieces.shape[1] <= model.config.max_length
+    torch.testing.assert_close(model(wider).relevance, model(batch).relevance, atol=1e-5, rtol=0)
+
+
+@torch.no_grad()
+def test_details_are_complete_and_change_nothing():
+    model = tiny_model(interweave_encoders=2)
+    batch = model.batcher(tweets())
+    plain, told = model(batch), model(batch, details=True)
+    torch.testing.assert_close(plain.emissions, told.emissions, atol=1e-5, rtol=0)
+    assert plain.details is None
+    d = told.details
+    (b, n), m = batch.pieces.shape, 49
+    assert len(d.attention) == 2 and d.attention[1].image.shape == (b, 4, m, n + m)
+    assert [w.guide for w in d.interwoven.weights] == ["image", "text", "image", "text", "image"]
+    assert d.text_gate.shape == (b, n, 32) and d.image_gate.shape == (b, m, 32)
+    assert told.relevance.shape == told.positives.shape == (b, b)
+    assert told.positives.sum(1).tolist() == [3] * b
+
+
+@torch.no_grad()
+def test_a_batch_smaller_than_k_takes_all_its_images():
+    model = tiny_model(k=5)
+    assert model(model.batcher(tweets(2))).positives.all()
+
+
+def test_pictures_matter_and_text_only_has_none():
+    model, text = tiny_model(), tiny_model(images=False)
+    post = tweets(1)[0]
+    other = dataclasses.replace(post, image=picture(99), crops=())
+    batcher = model.batcher
+    with torch.no_grad():
+        assert (model(batcher([post])).emissions - model(batcher([other])).emissions).abs().max() > 1e-4
+        assert torch.equal(text(text.batcher([post])).emissions, text(text.batcher([other])).emissions)
+    assert text.image_embedding is None and text.batcher([post]).crops is None
+
+
+# ---- words, pieces and the cut ----
+
+
+def test_words_past_the_cut_are_predicted_o_and_gold_is_whole():
+    model = tiny_model(max_length=6)
+    long = Tweet("long", tuple("go Lions go Lions go Lions go Lions".split()), ("O", "B-ORG") * 4)
+    (tags,) = model.predict([long])
+    assert len(tags) == 8 and tags[4:] == ["O"] * 4
+    batch = model.batcher([long])
+    assert batch.pieces.shape[1] == 6 and batch.word_mask.sum() <= 4
+
+
+def test_a_word_without_pieces_becomes_unknown():
+    model = tiny_model()
+    post = Tweet("emoji", ("go", "\ufe0f", "Lions"), ("O", "O", "B-ORG"))
+    batch = model.batcher([post])
+    go, emoji, lions = batch.first[0].tolist()
+    assert (go, lions) == (1, emoji + 1)
+    assert batch.pieces[0, emoji] == model.batcher.tokenizer.unk_token_id
+    assert len(model.predict([post])[0]) == 3
+
+
+def test_predict_keeps_the_order_whatever_the_batch_size():
+    model = tiny_model()
+    posts = tweets(8)
+    expected = [model.predict([post])[0] for post in posts]
+    for size in (1, 3, 8):
+        assert model.predict(posts, batch_size=size) == expected
+    assert model.predict([]) == []
+
+
+def test_unlabelled_posts_can_be_predicted():
+    model = tiny_model()
+    bare = [dataclasses.replace(t, tags=(), image=None, crops=()) for t in tweets(3)]
+    assert [len(tags) for tags in model.predict(bare)] == [len(t.words) for t in bare]
+    assert model.batcher(bare).tags is None
+
+
+# ---- encoders ----
+
+
+def test_position_table_starts_as_clips_grid_resized():
+    from mgips.model.embedding import crop_positions
+
+    table = torch.randn(1 + 49, 8)
+    ours = crop_positions(table, crops=3, grid=4)
+    assert ours.shape == (49, 8)
+    square = table[1:].reshape(1, 7, 7, 8).permute(0, 3, 1, 2)
+    resized = torch.nn.functional.interpolate(square, (4, 4), mode="bicubic").permute(0, 2, 3, 1).reshape(16, 8)
+    for crop in range(3):
+        torch.testing.assert_close(ours[1 + 16 * crop : 17 + 16 * crop], resized)
+    assert torch.equal(ours[0], table[0])
+    assert torch.equal(crop_positions(table, 2, 7), torch.cat([table, table[1:]]))
+
+
+@torch.no_grad()
+def test_image_embedding_is_clips_on_one_crop():
+    from mgips.data.pictures import CLIP_MEAN, CLIP_STD
+    from mgips.model.embedding import ImageEmbedding
+
+    clip = image_encoder()
+    crops = torch.randint(0, 256, (2, 1, 32, 32, 3), dtype=torch.uint8)
+    pixels = crops[:, 0].permute(0, 3, 1, 2) / 255
+    pixels = (pixels - torch.tensor(CLIP_MEAN)[:, None, None]) / torch.tensor(CLIP_STD)[:, None, None]
+    expected = clip.pre_layrnorm(clip.embeddings(pixels))
+    torch.testing.assert_close(ImageEmbedding(clip, 1, 32)(crops), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("family", TEXT_MODELS)
+def test_loading_a_checkpoint_brings_its_weights(tmp_path, family):
+    folder = save_text_checkpoint(tmp_path / "text", family)
+    whole = CLIPModel(
+        CLIPConfig(
+            text_config={"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+            vision_config=image_encoder().config.to_dict(),
+        )
+    )
+    whole.save_pretrained(tmp_path / "clip")
+    config = tiny_config(text_encoder=str(folder), image_encoder=str(tmp_path / "clip"))
+    model = MGIPS.build(config)
+    stored = load_file(folder / "model.safetensors")
+    assert torch.equal(
+        model.encoder.text[1].attention.self.key.weight, stored["encoder.layer.1.attention.self.key.weight"]
+    )
+    assert torch.equal(model.text_embedding.bert.word_embeddings.weight, stored["embeddings.word_embeddings.weight"])
+    stored = load_file(tmp_path / "clip" / "model.safetensors")
+    assert torch.equal(model.encoder.image[2].mlp.fc1.weight, stored["vision_model.encoder.layers.2.mlp.fc1.weight"])
+    assert torch.equal(model.image_embedding.norm.weight, stored["vision_model.pre_layrnorm.weight"])
+
+
+def test_a_vision_checkpoint_alone_loads_too(tmp_path):
+    save_text_checkpoint(tmp_path / "text")
+    clip = image_encoder()
+    clip.save_pretrained(tmp_path / "vision")
+    config = tiny_config(text_encoder=str(tmp_path / "text"), image_encoder=str(tmp_path / "vision"))
+    model = MGIPS.build(config)
+    assert torch.equal(model.encoder.image[0].mlp.fc1.weight, clip.encoder.layers[0].mlp.fc1.weight)
+
+
+def test_half_precision_checkpoints_are_read_in_float32(tmp_path):
+    folder = save_text_checkpoint(tmp_path)
+    save_file({k: v.half() for k, v in load_file(folder / "model.safetensors").items()}, folder / "model.safetensors")
+    model = MGIPS.build(tiny_config(text_encoder=str(folder), images=False))
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({"num_hidden_layers": 2}, "layers"),
+        ({"hidden_size": 16}, "hidden units"),
+        ({"num_attention_heads": 2}, "attention heads"),
+    ],
+)
+def test_encoders_that_do_not_fit_are_refused(changes, what):
+    tokenizer = load_tokenizer(tiny_config(), tweets())
+    config = tiny_config()
+    with pytest.raises(ConfigError, match=what):
+        MGIPS(config, text_encoder(vocab_size=len(tokenizer)), image_encoder(**changes), tokenizer)
+
+
+def test_max_length_beyond_the_encoder_is_refused(tmp_path):
+    folder = save_text_checkpoint(tmp_path, "roberta")
+    with pytest.raises(ConfigError, match="at most 64 pieces"):
+        MGIPS.build(tiny_config(text_encoder=str(folder), images=False, max_length=65))
+
+
+def test_a_checkpoint_with_missing_weights_is_refused(tmp_path):
+    folder = save_text_checkpoint(tmp_path)
+    weights = load_file(folder / "model.safetensors")
+    del weights["encoder.layer.1.output.dense.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ConfigError, match="lacks 1 weights"):
+        MGIPS.build(tiny_config(text_encoder=str(folder), images=False))
+
+
+def test_an_encoder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match="could not be loaded") as error:
+        MGIPS.build(ModelConfig(text_encoder=str(tmp_path / "nothing")))
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_of_another_family_is_refused(tmp_path):
+    image_encoder().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match="clip_vision_model"):
+        load = tiny_config(text_encoder=str(tmp_path), images=False)
+        from mgips.model.encoders import load_text_encoder
+
+        load_text_encoder(load, 0)
+
+
+# ---- settings ----
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"k": 0}, "k is 0"),
+        ({"temperature": 0.0}, "temperature"),
+        ({"row_weights": False, "column_weights": "off"}, "mgi=False"),
+        ({"crop_size": 33}, "multiple"),
+        ({"interweave_encoders": 0}, "interweave_encoders"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        tiny_config(**changes)
+
+
+def test_unknown_presets_variants_and_settings_are_named():
+    with pytest.raises(ConfigError, match="'huge'; the presets are tiny, minilm, base"):
+        preset("huge")
+    with pytest.raises(ConfigError, match="'half'; the variants are full, text"):
+        preset("tiny", "half")
+    with pytest.raises(ConfigError, match="'kk'"):
+        preset("tiny", kk=3)
+
+
+def test_defaults_are_the_papers():
+    model, train = preset("base")
+    assert (model.max_length, model.k, model.interweave_encoders, model.crop_size) == (40, 3, 1, 128)
+    assert (train.lr_text, train.lr_image, train.weight_decay, train.warmup_ratio) == (5e-5, 3e-5, 1e-2, 0.06)
+    assert model == ModelConfig() and train == TrainConfig()
+
+
+# ---- saving ----
+
+
+@pytest.mark.parametrize("start", [RANDOM, "bert", "roberta", "xlm-roberta"])
+def test_saved_and_loaded_models_agree_to_the_bit(tmp_path, start):
+    changes = {}
+    if start != RANDOM:
+        changes["text_encoder"] = str(save_text_checkpoint(tmp_path / "encoder", start))
+    model = tiny_model(**changes)
+    posts = tweets(8, seed=1)
+    model.save_pretrained(tmp_path / "saved")
+    loaded = MGIPS.from_pretrained(tmp_path / "saved")
+    data, again = TweetDataset(posts, model.batcher), TweetDataset(posts, loaded.batcher)
+    with torch.no_grad():
+        assert torch.equal(model(data[range(8)]).emissions, loaded(again[range(8)]).emissions)
+    assert loaded.predict(posts) == model.predict(posts)
+    assert loaded.config == model.config and not loaded.training
+
+
+def test_saving_goes_through_the_hub_mixin(tmp_path, monkeypatch):
+    """A hub name is fetched by snapshot_download and read like a folder."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path / "saved")
+    asked = []
+
+    def fetch(name, **options):
+        asked.append(name)
+        return str(tmp_path / "saved")
+
+    monkeypatch.setattr("mgips.model.mgips.snapshot_download", fetch)
+    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda *_, **__: str(tmp_path / "saved/config.json"))
+    loaded = MGIPS.from_pretrained("someone/a-model")
+    assert asked == ["someone/a-model"]
+    assert loaded.predict(tweets(2)) == model.predict(tweets(2))
+
+
+def test_a_folder_that_holds_no_model_is_refused(tmp_path):
+    with pytest.raises(RunError, match="no saved model"):
+        MGIPS.from_pretrained(tmp_path)
+    tiny_model().save_pretrained(tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    told["model"]["from_the_future"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    with pytest.raises(RunError, match="from_the_future"):
+        MGIPS.from_pretrained(tmp_path)
+
+
+def test_tags_are_the_nine_of_the_paper():
+    assert len(TAGS) == 9 and TAGS[0] == "O"
+    assert {t.tags for t in corpus().train}  # the invented corpus is labelled

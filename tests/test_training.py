@@ -1,0 +1,317 @@
+"""The loop: it learns, it records, it resumes bitwise, and it fails in one sentence without losing anything."""
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from builders import corpus, tiny_config, tiny_model, tweets
+
+import mgips.training as training
+from mgips.config import TrainConfig
+from mgips.data.batch import evaluation_batches, training_batches
+from mgips.data.corpus import Corpus
+from mgips.errors import ConfigError, RunError
+from mgips.model.mgips import MGIPS
+from mgips.training import LossGuard, linear_schedule, out_of_patience, train, weights_hash
+
+
+def quick(**changes) -> TrainConfig:
+    rates = {f"lr_{part}": 5e-3 for part in ("text", "image", "fusion", "contrast", "head")}
+    return TrainConfig(**{"epochs": 3, "batch_size": 4, "checkpoint_every": 1, "log_every": 2, **rates, **changes})
+
+
+class Killed(Exception):
+    """Stands for a kill at a chosen step."""
+
+
+def killed_after(step_to_die: int):
+    def on_step(step, batch, terms):
+        if step == step_to_die:
+            raise Killed
+
+    return on_step
+
+
+def test_training_learns_its_own_sentences_and_leaves_a_run_folder(tmp_path):
+    data = corpus()
+    same = dataclasses.replace(data, dev=data.train, test=data.train)
+    run = train(same, tiny_config(), quick(epochs=15), tmp_path / "run", progress=False)
+    assert run.test.f1 > 0.9, "the model cannot even learn sixteen posts by heart"
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert {"run.json", "config.json", "model.safetensors", "metrics.jsonl", "results.json", "tokenizer.json"} <= files
+    assert "checkpoint.pt" not in files
+    told = json.loads((tmp_path / "run/run.json").read_text())
+    assert told["corpus"]["sha256"] == same.fingerprint()
+    assert told["train"]["lr_text"] == 5e-3 and "torch" in told["versions"] and told["device"]["type"] == "cpu"
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(1, 16))
+    assert lines[-1]["loss_crf"] < lines[0]["loss_crf"] and {"loss_ips", "loss_cl"} <= lines[0].keys()
+    assert run.epoch == max(lines, key=lambda line: line["dev_f1"])["epoch"]  # the first of the best
+    assert json.loads((tmp_path / "run/results.json").read_text())["test"]["f1"] == run.test.f1
+    assert MGIPS.from_pretrained(tmp_path / "run").predict(same.test) == run.model.predict(same.test)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
+    hashes = [weights_hash(train(corpus(), tiny_config(), quick(seed=s), progress=False).model) for s in (1, 1, 2)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+@pytest.mark.parametrize("step", [1, 4, 6, 11])
+def test_a_killed_run_resumes_to_the_same_bits(tmp_path, step):
+    whole = train(corpus(), tiny_config(), quick(), tmp_path / "whole", progress=False)
+    with pytest.raises(Killed):
+        train(corpus(), tiny_config(), quick(), tmp_path / "cut", progress=False, on_step=killed_after(step))
+    torch.rand(7)  # whatever happens in between
+    resumed = train(corpus(), tiny_config(), quick(), tmp_path / "cut", resume=True, progress=False)
+    assert weights_hash(resumed.model) == weights_hash(whole.model)
+    keep = [{k: v for k, v in line.items() if k != "seconds"} for line in resumed.history]
+    assert keep == [{k: v for k, v in line.items() if k != "seconds"} for line in whole.history]
+    assert resumed.test == whole.test
+
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch; torch.set_num_threads(1)
+from builders import corpus, tiny_config
+from test_training import quick
+from mgips.training import train, weights_hash
+run = train(corpus(), tiny_config(), quick(epochs=6), sys.argv[1], resume=True, progress=False)
+print(weights_hash(run.model))
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment(tmp_path):
+    """A real process, a real SIGKILL, at moments spread over the run; the weights' hash must not care."""
+    script = tmp_path / "run.py"
+    script.write_text(SCRIPT.format(tests=str(Path(__file__).parent)))
+
+    def start(folder):
+        return subprocess.Popen([sys.executable, script, folder], stdout=subprocess.PIPE, text=True)
+
+    def last_line(process):
+        return process.communicate(timeout=300)[0].strip().splitlines()[-1]
+
+    expected = last_line(start(tmp_path / "whole"))
+    assert len(expected) == 64
+    kills = 0
+    for moment in (1, 5, 10, 14, 20):  # steps of 24
+        process = start(tmp_path / "cut")
+        checkpoint = tmp_path / "cut" / "checkpoint.pt"
+        while process.poll() is None:
+            try:
+                if torch.load(checkpoint, weights_only=True)["step"] >= moment:
+                    process.send_signal(signal.SIGKILL)
+                    break
+            except (OSError, RuntimeError):
+                pass  # not there yet
+            time.sleep(0.002)
+        process.wait()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills == 5, "the run ended before it could be killed"
+    assert last_line(start(tmp_path / "cut")) == expected
+
+
+# ---- what a user can do wrong, and what a machine can ----
+
+
+def test_a_loss_that_is_no_number_names_its_tweets_and_keeps_the_checkpoint(tmp_path):
+    model = tiny_model()
+    before = {}
+
+    def poison(step, batch, terms):
+        if step == 5:
+            before.update(torch.load(tmp_path / "run/checkpoint.pt", weights_only=True))
+            with torch.no_grad():
+                model.classifier[1].weight.fill_(float("nan"))
+
+    with pytest.raises(RunError, match="The loss became nan on the batch of tweets 0-") as error:
+        train(corpus(), model, quick(checkpoint_every=2), tmp_path / "run", progress=False, on_step=poison)
+    after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
+    assert "checkpoint is kept" in str(error.value)
+    assert all(torch.isfinite(x).all() for x in after["model"].values())
+    assert after["step"] == before["step"] == 4
+
+
+def test_the_guard_names_the_first_bad_batch_of_several():
+    guard = LossGuard(10)
+    one = torch.tensor(1.0)
+    guard.add(one, one, ("a",))
+    guard.add(one / 0, one, ("b", "c"))
+    guard.add(one * float("nan"), one, ("d",))
+    with pytest.raises(RunError, match="The loss became inf on the batch of tweets b, c"):
+        guard.check()
+    guard = LossGuard(10)
+    guard.add(one, one / 0, ("e",))
+    with pytest.raises(RunError, match="The gradient's norm became inf on the batch of tweets e"):
+        guard.check()
+    assert math.isnan(LossGuard(1).check())
+
+
+def test_k_larger_than_the_batch_is_refused_before_anything_is_computed():
+    with pytest.raises(ConfigError, match="k is 6, but a batch holds only 4"):
+        train(corpus(), tiny_config(k=6), quick(), progress=False)
+
+
+def test_empty_and_unlabelled_splits_are_refused():
+    with pytest.raises(ConfigError, match="dev split of invented is empty"):
+        train(dataclasses.replace(corpus(), dev=()), tiny_config(), quick(), progress=False)
+    bare = tuple(dataclasses.replace(t, tags=()) for t in tweets(4))
+    with pytest.raises(ConfigError, match="'0-0' of the test split"):
+        train(dataclasses.replace(corpus(), test=bare), tiny_config(), quick(), progress=False)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        train(corpus(), tiny_config(), quick(), tmp_path / "file" / "run", progress=False)
+
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(RunError, match=r"cannot be written \(Read-only file system\)"):
+        train(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False)
+
+
+def test_a_run_is_never_overwritten_or_mixed(tmp_path):
+    train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", progress=False)
+    with pytest.raises(RunError, match="holds a run already"):
+        train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", progress=False)
+    with pytest.raises(RunError, match="is complete"):
+        train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", resume=True, progress=False)
+    with pytest.raises(Killed):
+        train(corpus(), tiny_config(), quick(), tmp_path / "cut", progress=False, on_step=killed_after(3))
+    with pytest.raises(RunError, match=r"another train \(epochs\)"):
+        train(corpus(), tiny_config(), quick(epochs=9), tmp_path / "cut", resume=True, progress=False)
+    with pytest.raises(RunError, match=r"another model \(k\)"):
+        train(corpus(), tiny_config(k=2), quick(), tmp_path / "cut", resume=True, progress=False)
+    with pytest.raises(RunError, match="another corpus"):
+        train(corpus(12), tiny_config(), quick(), tmp_path / "cut", resume=True, progress=False)
+
+
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    real = torch.save
+
+    def fill_up(state, file):
+        if state["step"] == 7:
+            file.write(b"half a checkpoint")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(state, file)
+
+    monkeypatch.setattr(training.torch, "save", fill_up)
+    with pytest.raises(RunError, match=r"checkpoint.pt could not be written \(No space left on device\)"):
+        train(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False)
+    assert torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["step"] == 6
+    assert not list((tmp_path / "run").glob(".*")), "a half-written file is left"
+    monkeypatch.undo()
+    whole = train(corpus(), tiny_config(), quick(), progress=False)
+    resumed = train(corpus(), tiny_config(), quick(), tmp_path / "run", resume=True, progress=False)
+    assert weights_hash(resumed.model) == weights_hash(whole.model)
+
+
+def test_a_broken_checkpoint_is_one_sentence(tmp_path):
+    with pytest.raises(Killed):
+        train(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False, on_step=killed_after(3))
+    checkpoint = tmp_path / "run/checkpoint.pt"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:100])
+    with pytest.raises(RunError, match="remove it to start this run from the beginning"):
+        train(corpus(), tiny_config(), quick(), tmp_path / "run", resume=True, progress=False)
+
+
+# ---- the loop's small parts ----
+
+
+def test_the_test_split_is_scored_once_and_never_seen_before(monkeypatch):
+    seen = []
+    real = training.split_score
+
+    def watched(model, data, *rest):
+        seen.append(data.tweets)
+        return real(model, data, *rest)
+
+    monkeypatch.setattr(training, "split_score", watched)
+    data = corpus()
+    steps = []
+    train(data, tiny_config(), quick(), progress=False, on_step=lambda s, b, t: steps.append(b.ids))
+    assert [s is data.test for s in seen].count(True) == 1 and seen[-1] is data.test
+    train_ids = {t.id for t in data.train}
+    assert {i for ids in steps for i in ids} == train_ids
+    assert train_ids.isdisjoint(t.id for t in data.dev + data.test)
+
+
+def test_batches_are_a_pure_function_of_seed_and_epoch():
+    data = tweets(10)
+    assert training_batches(data, 4, 0, 0) == training_batches(data, 4, 0, 0)
+    assert training_batches(data, 4, 0, 0) != training_batches(data, 4, 0, 1) != training_batches(data, 4, 1, 1)
+    flat = [i for batch in training_batches(data, 4, 0, 0) for i in batch]
+    assert sorted(flat) == list(range(10))
+    assert [len(b) for b in training_batches(data, 4, 0, 0, drop_last=True)] == [4, 4]
+
+
+def test_groups_meet_in_batches():
+    data = [dataclasses.replace(t, group=str(i % 3)) for i, t in enumerate(tweets(12))]
+    for batch in training_batches(data, 4, 0, 5):
+        assert len({data[i].group for i in batch}) == 1
+
+
+def test_evaluation_batches_hold_every_tweet_once_longest_first():
+    lengths = [3, 9, 4, 9, 1]
+    batches = list(evaluation_batches(lengths, 2))
+    assert sorted(i for b in batches for i in b) == list(range(5))
+    assert [max(lengths[i] for i in b) for b in batches] == [9, 4, 1]
+
+
+def test_schedule_warms_up_and_decays_to_zero():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = linear_schedule(optimizer, 100, 0.06)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates[:7] == sorted(rates[:7]) and rates[6] == 1.0 and 0 < rates[0] < 0.2
+    assert rates[6:] == sorted(rates[6:], reverse=True) and optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_patience_stops_early():
+    def history(*scores):
+        return [{"dev_f1": s} for s in scores]
+
+    assert not out_of_patience(history(0.1, 0.2, 0.2), 2)
+    assert out_of_patience(history(0.1, 0.3, 0.2, 0.3), 2)
+    assert not out_of_patience(history(0.3, 0.2, 0.1), 0)
+    frozen = {f"lr_{part}": 0.0 for part in ("text", "image", "fusion", "contrast", "head")}
+    run = train(corpus(), tiny_config(), quick(epochs=9, patience=2, **frozen), progress=False)
+    assert len(run.history) == 3
+
+
+def test_bf16_and_full_precision_can_follow_each_other_in_one_process():
+    for precision in ("bf16", "no", "bf16"):
+        run = train(corpus(), tiny_config(), quick(epochs=1, precision=precision), progress=False)
+        assert {p.dtype for p in run.model.parameters()} == {torch.float32}
+        assert run.model.emissions(run.model.batcher(tweets(2))).dtype == torch.float32
+
+
+def test_workers_change_nothing():
+    if os.name == "nt":
+        pytest.skip("worker processes need fork")
+    alone = train(corpus(), tiny_config(), quick(epochs=1), progress=False)
+    helped = train(corpus(), tiny_config(), quick(epochs=1, num_workers=1), progress=False)
+    assert weights_hash(alone.model) == weights_hash(helped.model)
+
+
+def test_a_corpus_needs_no_groups_or_pictures():
+    bare = tuple(dataclasses.replace(t, image=None, crops=()) for t in tweets(8))
+    run = train(Corpus("bare", bare, bare, bare), tiny_config(), quick(epochs=1), progress=False)
+    assert 0 <= run.test.f1 <= 1
