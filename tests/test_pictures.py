@@ -245,7 +245,7 @@ def test_a_huge_picture_is_refused_whatever_pillow_is_told(tmp_path, monkeypatch
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lazy = Image.open(path)
-    with pytest.raises(DataError, match="bomb.png has more than 64 million pixels"):
+    with lazy, pytest.raises(DataError, match="bomb.png has more than 64 million pixels"):
         open_picture(lazy)
 
 
@@ -290,7 +290,7 @@ def test_resizing_averages_what_it_leaves_out():
     stripes = np.zeros((64, 64, 3), np.uint8)
     stripes[:, ::2] = 255
     array, _ = crop_array(tweet(image=Image.fromarray(stripes)), size=8)
-    assert abs(array.astype(int) - 127).max() <= 2  # without antialias: all black or all white
+    assert abs(array.astype(int) - 127).max() <= 6  # without antialias: all black or all white
 
 
 def test_without_a_picture_the_default_image():

@@ -6,16 +6,19 @@ or one that cannot be read: the default image, a flat mean colour, and the tweet
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import math
 import os
-import tempfile
-import threading
+import time
 import warnings
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
@@ -32,44 +35,98 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 MAX_PIXELS = 64_000_000
 """Larger pictures are refused by their header, before any of it is decoded."""
-CACHE_VERSION = 1
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
+"""What a file may be, whatever its name: Pillow's other readers start programs or are rarely tested."""
+CACHE_FORMAT = 1
+SMALL = 64
+"""Fewer distinct rows than this are not worth a file in the default folder."""
+THREADS = min(4, os.cpu_count() or 1)
+
+
+class _Unreadable(Exception):
+    """What is wrong with a picture, as the end of a sentence that begins with its name."""
 
 
 def open_picture(source: Picture) -> Image.Image:
     """Any picture, decoded, upright, in RGB; transparency over white, animations by their first frame.
 
     Raises:
-        DataError: a file that is missing, empty, truncated, no picture, or larger than MAX_PIXELS.
+        DataError: a file that is missing, empty, cut short, no picture, or larger than MAX_PIXELS.
     """
+    with _quiet():
+        try:
+            return _open(source)
+        except _Unreadable as fault:
+            raise DataError(f"{_name(source)} {fault}") from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Pillow's remarks on odd files are nobody's business; its errors still raise. (Not thread-safe: outermost only.)"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _name(source: Picture, owner: str = "A picture") -> str:
+    if isinstance(source, str | Path):
+        return str(source)
+    return (getattr(source, "filename", "") or owner) if isinstance(source, Image.Image) else owner
+
+
+def _open(source: Picture) -> Image.Image:
     if isinstance(source, Drawing):
         return source.draw()
+    if isinstance(source, Image.Image):
+        return _to_rgb(source)
+    if "\0" in str(source) or Path(source).exists() and not Path(source).is_file():
+        raise _Unreadable("is no file; give a picture.")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's remarks on odd files; errors still raise
-            image = source if isinstance(source, Image.Image) else Image.open(source)
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(
-                    f"{source} has {image.width:,} × {image.height:,} pixels, more than {MAX_PIXELS:,}; make it smaller."
-                )
-            image = ImageOps.exif_transpose(image)
-            if image.mode.startswith("I;16") or image.mode == "I":  # Pillow would clip these to white
-                image = Image.fromarray((np.asarray(image, dtype=np.int64) // 256).clip(0, 255).astype(np.uint8))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise DataError(f"There is no picture {source}; check its name.") from None
+        if Path(source).stat().st_size == 0:
+            raise _Unreadable("is an empty file; fetch the picture again.")
+        with Image.open(source, formats=FORMATS) as image:
+            return _to_rgb(image)
+    except Image.UnidentifiedImageError:
+        raise _Unreadable("is no picture that can be read, or is cut short; save it as JPEG or PNG.") from None
     except Image.DecompressionBombError:
-        raise DataError(f"{source} has more than {MAX_PIXELS:,} pixels; make it smaller.") from None
-    except (OSError, ValueError, SyntaxError, TypeError, IndexError, EOFError, KeyError, OverflowError, MemoryError) as error:
-        # Pillow's plugins raise all of these on broken files.
-        reason = "it is empty" if _is_empty(source) else "it is damaged, or no picture"
-        raise DataError(f"{source} cannot be read: {reason}; replace or remove it.") from error
+        raise _Unreadable(_TOO_LARGE) from None
+    except FileNotFoundError:
+        raise _Unreadable("is not there; check its name.") from None
+    except PermissionError:
+        raise _Unreadable("may not be read; change its permissions.") from None
+    except (OSError, ValueError, SyntaxError) as error:  # a broken header
+        raise _Unreadable(_DAMAGED) from error
 
 
-def _is_empty(source: Picture) -> bool:
-    return isinstance(source, Path) and source.is_file() and source.stat().st_size == 0
+_DAMAGED = "is damaged or cut short; fetch the picture again."
+_TOO_LARGE = f"has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller."
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        raise _Unreadable(_TOO_LARGE)
+    if not image.width * image.height:
+        raise _Unreadable("has no pixels.")
+    try:
+        image.load()
+        # Broken orientation data loses no picture.
+        with contextlib.suppress(Exception):
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I"):  # 16 bits: Pillow would clip them to white
+            values = np.asarray(image).astype(np.int64)
+            high = image.mode.startswith("I;16") or values.max() > 255
+            image = Image.fromarray((values // 256 if high else values).clip(0, 255).astype(np.uint8))
+        image = {"RGBa": lambda i: i.convert("RGBA"), "La": lambda i: i.convert("LA")}.get(image.mode, lambda i: i)(image)
+        if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        if image.mode in ("LAB", "HSV", "F"):
+            image = image.convert("L" if image.mode == "F" else "RGB") if image.mode != "LAB" else image.getchannel(0)
+        return image.convert("RGB")
+    except _Unreadable:
+        raise
+    except Exception as error:  # Pillow's readers raise nearly everything on broken files
+        raise _Unreadable(_DAMAGED) from error
 
 
 def default_image(size: int) -> Image.Image:
@@ -82,18 +139,25 @@ def _square(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
-def crop_array(tweet: Tweet, crops: int = 3, size: int = 128) -> tuple[np.ndarray, bool, list[str]]:
-    """One tweet's crops, (crops, size, size, 3) uint8; whether any of it is really the tweet's, and not the
-    default image; and a message for each picture that could not be read."""
-    problems: list[str] = []
+def crop_array(tweet: Tweet, crops: int = 3, size: int = 128) -> tuple[np.ndarray, list[str]]:
+    """One tweet's crops, (crops, size, size, 3) uint8, and one message for each picture that could not be read."""
+    with _quiet():
+        pixels, _, faults = _crops(tweet, crops, size)
+    return pixels, [_message(tweet, source, fault) for source, fault in faults]
+
+
+def _crops(tweet: Tweet, crops: int, size: int) -> tuple[np.ndarray, bool, list[tuple[Picture, str]]]:
+    """The crops; whether any of them is really the tweet's; and what is wrong with which picture."""
+    faults: list[tuple[Picture, str]] = []
 
     def read(source: Picture | None) -> np.ndarray | None:
         if source is None:
             return None
         try:
-            return _square(open_picture(source), size)
-        except DataError as error:
-            problems.append(str(error))
+            return _square(_open(source), size)
+        except _Unreadable as fault:
+            if all(known is not source and known != source for known, _ in faults):
+                faults.append((source, str(fault)))
             return None
 
     found = [read(source) for source in tweet.crops[:crops]]
@@ -105,27 +169,44 @@ def crop_array(tweet: Tweet, crops: int = 3, size: int = 128) -> tuple[np.ndarra
         if whole is None:
             whole = _square(default_image(size), size)
         found = [whole if crop is None else crop for crop in found]
-    return np.stack(found), real, problems
+    return np.stack(found), real, faults
+
+
+def _message(tweet: Tweet, source: Picture, fault: str) -> str:
+    return f"{_name(source, f'A picture of tweet {tweet.id!r}')} {fault}"
 
 
 @dataclass
 class CropCache:
-    """The crops of a split, decoded. `cache[indices]` gives (len(indices), crops, size, size, 3) uint8."""
+    """The crops of a split, decoded. `cache[indices]` gives a copy, (len(indices), crops, size, size, 3) uint8."""
 
     pixels: np.ndarray
-    """Distinct rows, (R, crops, size, size, 3) uint8, mapped from disk where that is possible."""
-    row: np.ndarray
-    """(N,) which row is each tweet's; tweets without pictures share one."""
+    """Distinct rows, (R, crops, size, size, 3) uint8, read-only, mapped from disk where that is possible."""
+    rows: np.ndarray
+    """(N,) which row is each tweet's; tweets with the same pictures share one."""
     has_image: np.ndarray
     """(N,) bool, False where the default image stands in."""
     problems: list[str]
-    """One message for each picture that could not be read, each named once."""
+    """One message for each file that could not be read."""
 
     def __len__(self) -> int:
-        return len(self.row)
+        return len(self.rows)
 
     def __getitem__(self, indices: Sequence[int]) -> np.ndarray:
-        return self.pixels[self.row[indices]]
+        rows = self.rows[indices if isinstance(indices, slice | np.ndarray | int) else np.array(list(indices), dtype=int)]
+        return np.array(self.pixels[rows])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A worker process maps the file again instead of being sent its content."""
+        state = dict(self.__dict__)
+        if isinstance(self.pixels, np.memmap):
+            state["pixels"] = (self.pixels.filename, self.pixels.shape)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if isinstance(self.pixels, tuple):
+            self.pixels = np.memmap(self.pixels[0], np.uint8, "r", shape=self.pixels[1])
 
 
 def crop_cache(
@@ -133,47 +214,69 @@ def crop_cache(
 ) -> CropCache:
     """Decode the crops of all tweets once; the next call with the same content and settings only maps a file.
 
-    The file is named by a hash of the pictures' bytes and of the settings, and moved into place when it is
-    complete, so several processes may build it at once. Where it cannot be written the crops stay in memory.
+    The file is named by a hash of the pictures' bytes and of the settings. It holds the rows' pixels and then a
+    line of JSON with their checksum, and is moved into place when it is complete, so several processes may
+    build it at once. Where it cannot be written the crops stay in memory, with one warning.
 
     Args:
         tweets: any tweets; those with the same pictures share a row.
         size: side of a crop, in pixels.
         crops: crops per tweet.
-        folder: where the files are; $MGIPS_CACHE, $XDG_CACHE_HOME/mgips or ~/.cache/mgips by default.
-        progress: show a bar while decoding.
+        folder: where the files are; $MGIPS_CACHE, $XDG_CACHE_HOME/mgips/crops or ~/.cache/mgips/crops by
+            default, and there only for splits of some size.
+        progress: show bars while reading and decoding.
     """
-    folder = folder or cache_folder()
-    digests: dict[Path, bytes] = {}
+    with _quiet(), ThreadPoolExecutor(THREADS) as pool:
+        sources = {_identity(s): s for tweet in tweets for s in _sources(tweet, crops)}
+        digests = dict(zip(sources, _watched(pool, _digest, sources.values(), "reading pictures", progress), strict=True))
+    contents = [tuple(digests[_identity(s)] for s in _sources(tweet, crops)) for tweet in tweets]
+    distinct: dict[tuple[str, ...], Tweet] = {}
+    for content, tweet in zip(contents, tweets, strict=True):
+        distinct.setdefault(content, tweet)
+    place = {content: row for row, content in enumerate(distinct)}
+    rows = np.array([place[content] for content in contents], dtype=np.int64)
+    shape = (len(distinct), crops, size, size, 3)
 
-    def content(source: Picture) -> bytes:
-        if isinstance(source, Drawing):
-            return source.key()
-        if isinstance(source, Image.Image):
-            return hashlib.sha256(f"{source.size}{source.mode}".encode() + source.tobytes()).digest()
-        if source not in digests:
-            try:
-                digests[source] = hashlib.sha256(source.read_bytes()).digest()
-            except OSError:
-                digests[source] = b"unreadable"
-        return digests[source]
+    settings = [CACHE_FORMAT, PIL.__version__.split(".")[0], shape, list(distinct)]
+    name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32] + ".crops"
+    small = len(distinct) < SMALL if folder is None else not distinct
+    target = (folder or cache_folder()) / name
+    found = None if small else _load(target, shape)
+    if found is None:
 
-    keys = [b"\0".join(map(content, _sources(tweet, crops))) for tweet in tweets]
-    first: dict[bytes, int] = {}
-    for index, key in enumerate(keys):
-        first.setdefault(key, index)
-    place = {key: row for row, key in enumerate(first)}
-    row = np.array([place[key] for key in keys], dtype=np.int64)
-    chosen = [tweets[index] for index in first.values()]
+        def fill(pixels: np.ndarray) -> dict[str, Any]:
+            def one(job: tuple[int, Tweet]) -> tuple[bool, list[tuple[Picture, str]]]:
+                pixels[job[0]], real, faults = _crops(job[1], crops, size)
+                return real, faults
 
-    settings = f"{CACHE_VERSION} {size} {crops} Pillow {PIL.__version__.split('.')[0]}".encode()
-    name = hashlib.sha256(b"\1".join([settings, *first])).hexdigest()[:32]
-    shape = (len(chosen), crops, size, size, 3)
-    target = folder / f"{name}.npy"
-    pixels, readable, problems = _load(target, shape)
-    if pixels is None:
-        pixels, readable, problems = _decode(chosen, shape, target, progress)
-    return CropCache(pixels, row, readable[row] if len(row) else np.zeros(0, bool), problems)
+            with _quiet(), ThreadPoolExecutor(THREADS) as pool:
+                done = list(_watched(pool, one, list(enumerate(distinct.values())), "decoding pictures", progress))
+            faults = {digests[_identity(source)]: fault for _, bad in done for source, fault in bad}
+            return {"real": [real for real, _ in done], "faults": faults}
+
+        try:
+            if not small:
+                found = _build(target, shape, fill)
+        except OSError as error:
+            warnings.warn(
+                f"The decoded pictures cannot be written to {target.parent} ({error.strerror}), so they stay in memory; "
+                "set MGIPS_CACHE to a folder with space.",
+                stacklevel=2,
+            )
+        if found is None:
+            pixels = np.zeros(shape, np.uint8)
+            found = pixels, fill(pixels)
+            pixels.flags.writeable = False
+    pixels, told = found
+
+    real = np.array(told["real"], dtype=bool)
+    named = [
+        _message(tweet, source, told["faults"][digests[_identity(source)]])
+        for tweet in tweets
+        for source in _sources(tweet, crops)
+        if digests[_identity(source)] in told["faults"]
+    ]
+    return CropCache(pixels, rows, real[rows] if len(rows) else np.zeros(0, bool), list(dict.fromkeys(named)))
 
 
 def cache_folder() -> Path:
@@ -188,72 +291,73 @@ def _sources(tweet: Tweet, crops: int) -> list[Picture]:
     return [*tweet.crops[:crops], *([tweet.image] if tweet.image is not None else [])]
 
 
-def _load(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray | None, np.ndarray, list[str]]:
-    """A finished cache file, mapped; None where there is none, or none that can be trusted."""
+def _identity(source: Picture) -> Any:
+    """Tells sources apart while they are being read: files by path, drawings by recipe, images by object."""
+    return source.key() if isinstance(source, Drawing) else source if isinstance(source, str | Path) else id(source)
+
+
+def _digest(source: Picture) -> str:
+    """A hash of a picture's content."""
+    if isinstance(source, Drawing):
+        content = b"drawing" + source.key()
+    elif isinstance(source, Image.Image):
+        content = f"image {source.size} {source.mode}".encode()
+        with contextlib.suppress(Exception):
+            content += source.tobytes()
+    else:
+        try:
+            content = Path(source).read_bytes()
+        except (OSError, ValueError):
+            content = b"unreadable"
+    return hashlib.sha256(content).hexdigest()
+
+
+def _watched(pool: ThreadPoolExecutor, work: Callable, jobs: Iterable, what: str, progress: bool) -> list:
+    """`work` on every job in the pool, with a bar that shows only where it takes a while."""
+    jobs = list(jobs)
+    with tqdm(total=len(jobs), desc=what, disable=not progress, delay=1) as bar:
+        results = []
+        for result in pool.map(work, jobs):
+            results.append(result)
+            bar.update()
+        return results
+
+
+def _load(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """A finished cache file, mapped, and what it tells; None where there is none, or a damaged one."""
     try:
-        pixels = np.load(target, mmap_mode="r")
-        with np.load(target.with_suffix(".npz"), allow_pickle=False) as told:
-            readable, problems = told["readable"], told["problems"].tolist()
-        if pixels.shape == shape and pixels.dtype == np.uint8 and readable.shape == shape[:1]:
-            return pixels, readable, problems
-    except (OSError, ValueError, KeyError, EOFError):
+        size = math.prod(shape)
+        with open(target, "rb") as file:
+            file.seek(size)
+            told = json.loads(file.read())
+        pixels = np.memmap(target, np.uint8, "r", shape=shape)
+        if told["crc32"] == zlib.crc32(pixels) and len(told["real"]) == shape[0] and isinstance(told["faults"], dict):
+            return pixels, told
+    except (OSError, ValueError, KeyError, TypeError):
         pass
-    return None, np.zeros(0, bool), []
+    return None
 
 
-def _decode(
-    tweets: Sequence[Tweet], shape: tuple[int, ...], target: Path, progress: bool
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Decode into a new cache file, or into memory where none can be written."""
-    crops, size = shape[1], shape[2]
-    readable = np.zeros(len(tweets), dtype=bool)
-    problems: dict[str, None] = {}  # ordered, each once
-    lock = threading.Lock()
-
-    def fill(pixels: np.ndarray) -> None:
-        def one(index: int) -> None:
-            pixels[index], readable[index], found = crop_array(tweets[index], crops, size)
-            with lock:
-                problems.update(dict.fromkeys(found))
-
-        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
-            bar = tqdm(total=len(tweets), desc="decoding pictures", disable=not progress or len(tweets) < 100)
-            with bar:
-                for _ in pool.map(one, range(len(tweets))):
-                    bar.update()
-
-    beside: Path | None = None
+def _build(target: Path, shape: tuple[int, ...], fill: Callable) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """Write a cache file beside its place and move it there; nothing is left behind where that fails."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for old in target.parent.glob("*.crops.*.part"):  # left by a build that was killed
+        if time.time() - old.stat().st_mtime > 86_400:
+            old.unlink(missing_ok=True)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    size = math.prod(shape)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, path = tempfile.mkstemp(dir=target.parent, prefix=".building-", suffix=".npy")
-        beside = Path(path)
-        with os.fdopen(handle, "wb") as file:
-            np.lib.format.write_array_header_2_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            start = file.tell()
-            end = start + math.prod(shape)
-            file.truncate(end)
+        with open(part, "wb+") as file:
+            file.truncate(size)
             if hasattr(os, "posix_fallocate"):
                 # Claims the space now: writing to a mapped file on a full disk would kill the process.
-                os.posix_fallocate(file.fileno(), 0, end)
-        if len(tweets):
-            pixels = np.memmap(beside, np.uint8, "r+", start, shape)
-            fill(pixels)
+                os.posix_fallocate(file.fileno(), 0, size)
+            pixels = np.memmap(file, np.uint8, "r+", shape=shape)
+            told = fill(pixels)
             pixels.flush()
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".building-", suffix=".npz", delete=False) as file:
-            np.savez(file, readable=readable, problems=np.array(list(problems), dtype=np.str_))
-        os.replace(file.name, target.with_suffix(".npz"))
-        os.replace(beside, target)
-        loaded, readable, told = _load(target, shape)
-        if loaded is not None:
-            return loaded, readable, told
-    except OSError as error:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
-        warnings.warn(
-            f"Decoded pictures cannot be kept in {target.parent} ({error.strerror}); they stay in memory. "
-            "Set MGIPS_CACHE to a folder with space.",
-            stacklevel=3,
-        )
-    pixels = np.zeros(shape, np.uint8)
-    fill(pixels)
-    return pixels, readable, list(problems)
+            file.seek(size)
+            file.write(json.dumps({"crc32": zlib.crc32(pixels), **told}).encode())
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return _load(target, shape)

@@ -28,8 +28,8 @@ class ContrastHead(nn.Module):
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, p, d) and (B, p) bool → (B, d), float32. A row without positions stays finite."""
-        share = mask / mask.sum(1, keepdim=True).clamp(min=1)  # (B, p)
-        pooled = torch.einsum("bpd,bp->bd", features, share.to(features.dtype))  # (B, d)
+        total = torch.einsum("bpd,bp->bd", features, mask.to(features.dtype)).float()  # (B, d)
+        pooled = total / mask.sum(1, keepdim=True).clamp(min=1)
         return F.normalize(self.linear(pooled).float(), dim=-1)
 
 
@@ -38,7 +38,8 @@ def relevance(text: Tensor, image: Tensor) -> Tensor:
 
     (N, d), (N, d) → (N, N); rows are texts. Also (B, d), (N, d) → (B, N).
     """
-    return F.normalize(text.float(), dim=-1) @ F.normalize(image.float(), dim=-1).T
+    with torch.autocast(text.device.type, enabled=False):  # which would take the product back to half precision
+        return F.normalize(text.float(), dim=-1) @ F.normalize(image.float(), dim=-1).T
 
 
 def mine(relevance: Tensor, k: int, candidates: Tensor | None = None) -> Tensor:

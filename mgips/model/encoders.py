@@ -25,6 +25,7 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import logging
 
 from mgips.config import RANDOM, ModelConfig
 from mgips.data.corpus import Tweet
@@ -89,6 +90,8 @@ class ImageLayers(nn.ModuleList):
 
 def _read(what: str, name: str, read: Any, **options: Any) -> Any:
     """Call a `from_pretrained`, and turn what it raises into one sentence."""
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # a pooler left out is no news; missing weights are refused below
     try:
         return read(name, **options)
     except (OSError, ValueError, KeyError) as error:
@@ -97,6 +100,8 @@ def _read(what: str, name: str, read: Any, **options: Any) -> Any:
             f"The {what} {name!r} could not be loaded ({reason}) Give a folder in Hugging Face's format, "
             f'the name of a model on the hub (the first use needs a connection), or "{RANDOM}".'
         ) from error
+    finally:
+        logging.set_verbosity(level)
 
 
 def _without_missing(what: str, name: str, loaded: tuple[nn.Module, dict[str, Any]]) -> nn.Module:
