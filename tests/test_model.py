@@ -341,13 +341,12 @@ def test_saving_goes_through_the_hub_mixin(tmp_path, monkeypatch):
     asked = []
 
     def fetch(name, **options):
-        asked.append(name)
+        asked.append((name, options))
         return str(tmp_path / "saved")
 
     monkeypatch.setattr("mgips.model.mgips.snapshot_download", fetch)
-    monkeypatch.setattr("huggingface_hub.hub_mixin.hf_hub_download", lambda *_, **__: str(tmp_path / "saved/config.json"))
-    loaded = MGIPS.from_pretrained("someone/a-model")
-    assert asked == ["someone/a-model"]
+    loaded = MGIPS.from_pretrained("someone/a-model", revision="v1")
+    assert asked == [("someone/a-model", {"revision": "v1"})]
     assert loaded.predict(tweets(2)) == model.predict(tweets(2))
 
 

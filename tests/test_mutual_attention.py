@@ -52,7 +52,7 @@ def test_equations_2_to_4_read_plainly():
         text_h, image_h = s_e[b][real], v_e[b]
         k_t = v_t = text_h  # l = 0, eq. 3
         k_v = v_v = image_h
-        for l in range(3):  # noqa: E741: the paper's letter
+        for l in range(3):  # noqa: E741
             layer, block = text.encoder.layer[l], image.encoder.layers[l]
             w = layer.attention.self
             normed = block.layer_norm1(image_h)

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from mgips.config import ModelConfig
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import TAGS, Tweet
-from mgips.errors import ConfigError, RunError
+from mgips.errors import RunError
 from mgips.model.contrastive import ContrastHead, cl_loss, gather_with_gradient, ips_loss, mine, relevance
 from mgips.model.crf import CRF, bio_allowed
 from mgips.model.embedding import ImageEmbedding, TextEmbedding
@@ -264,24 +264,34 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         self.batcher.tokenizer.save_pretrained(folder)
 
     @classmethod
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision=None,
-        cache_dir=None,
-        force_download=False,
-        local_files_only=False,
-        token=None,
-        **_,
-    ) -> MGIPS:
-        """Rebuild from a local folder or a hub repository (the hub mixin's hook behind `from_pretrained`)."""
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> MGIPS:
+        """Load a saved model, in evaluation mode.
+
+        Args:
+            pretrained_model_name_or_path: a run folder, a folder from `save_pretrained`, or a name on the hub.
+            options: for a name on the hub, what `huggingface_hub.snapshot_download` takes: revision, token, …
+
+        Raises:
+            RunError: nothing there, or not a saved model.
+        """
+        path = Path(pretrained_model_name_or_path)
+        if not path.is_dir():
+            try:
+                path = Path(snapshot_download(str(pretrained_model_name_or_path), **options))
+            except Exception as error:  # the hub's client raises a dozen kinds
+                reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+                raise RunError(
+                    f"{pretrained_model_name_or_path} is no folder here, and could not be fetched from the hub ({reason}); "
+                    "give a run folder or a saved model's."
+                ) from error
+        return super().from_pretrained(path)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **_: Any) -> MGIPS:
+        """Rebuild from a local folder (the hub mixin's hook behind `from_pretrained`)."""
         from transformers import AutoTokenizer
 
         folder = Path(model_id)
-        if not folder.is_dir():
-            options = {"revision": revision, "cache_dir": cache_dir, "force_download": force_download}
-            folder = Path(snapshot_download(model_id, local_files_only=local_files_only, token=token, **options))
         missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
         if missing:
             raise RunError(
@@ -309,11 +319,3 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
                 f"{folder / 'model.safetensors'} does not fit its config.json: save the model again."
             ) from error
         return model.eval()
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> MGIPS:
-        """Load a saved model: a run folder, a folder from `save_pretrained`, or a name on the hub."""
-        path = Path(pretrained_model_name_or_path)
-        if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path} is a file; a saved model is a folder.")
-        return super().from_pretrained(path if path.is_dir() else str(pretrained_model_name_or_path), **options)

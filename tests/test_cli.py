@@ -1,0 +1,106 @@
+"""The command line as a person meets it: help, one-sentence errors, and each command on small input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from builders import corpus, tiny_model
+
+from mgips.cli import main, train_defaults
+from mgips.config import preset
+
+QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """An invented corpus on disk in the published layout."""
+    corpus().save(tmp_path / "invented")
+    return tmp_path / "invented"
+
+
+def test_a_run_from_training_to_prediction(disk, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "--corpus", str(disk), "--preset", "tiny", "--run", run, *QUICK]) == 0
+    out = capsys.readouterr().out
+    assert "24 of 32 images found" in out and "default reading" in out and run in out
+    told = json.loads((Path(run) / "run.json").read_text())
+    assert told["model"]["hidden_size"] == 16 and told["train"]["epochs"] == 1
+    results = json.loads((Path(run) / "results.json").read_text())
+
+    assert main(["evaluate", run, "--corpus", str(disk), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["f1"] == results["test"]["f1"]
+    assert main(["evaluate", run, "--corpus", str(disk), "--scheme", "strict", "--split", "dev"]) == 0
+    assert "strict reading" in capsys.readouterr().out
+
+    assert main(["predict", run, "--text", "Ada Lovelace in Paris #math"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["words"] == ["Ada", "Lovelace", "in", "Paris", "#", "math"]
+    assert all(told["words"][e["start"] : e["end"]] == e["text"].split() for e in told["entities"])
+    photo = next((disk / "invented_images").iterdir())
+    assert main(["predict", run, "--text", "go Lions", "--image", str(photo)]) == 0
+    assert main(["predict", run, "--corpus", str(disk), "--output", str(tmp_path / "out.txt")]) == 0
+    capsys.readouterr()
+    assert (tmp_path / "out.txt").read_text().count("IMGID:") == 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "--preset", "huge"], "no preset 'huge'"),
+        (["train", "--variant", "half"], "no variant 'half'"),
+        (["train", "--k", "0"], "k is 0"),
+        (["train", "--corpus", "twitter1999"], "There is no corpus 'twitter1999'"),
+        (["train", "--corpus", "twitter2015", "--root", "nowhere"], "Put them here"),
+        (["evaluate", "no-such-run"], "no-such-run is no folder here, and could not be fetched"),
+        (["predict", "run"], "Give either --text"),
+        (["predict", "run", "--text", "hello", "--image", "no.jpg"], "no.jpg is not there"),
+    ],
+)
+def test_mistakes_are_one_message_and_status_2(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.startswith("mgips: ") and "Traceback" not in error
+
+
+def test_a_folder_without_a_model_is_one_message(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path), "--corpus", "tinytweets"]) == 2
+    assert "no saved model" in capsys.readouterr().err
+    tiny_model().save_pretrained(tmp_path / "saved")
+    assert main(["evaluate", str(tmp_path / "saved")]) == 2
+    assert "--corpus" in capsys.readouterr().err
+
+
+def test_presets_and_variants_set_the_defaults():
+    assert train_defaults([]).model == preset("tiny")[0]
+    assert train_defaults(["--corpus", "twitter2015"]).preset == "base"
+    chosen = train_defaults(["--corpus", "twitter2017", "--preset", "minilm", "--variant", "text", "--k", "5"])
+    assert (chosen.model, chosen.train) == preset("minilm", "text")
+
+
+def test_audit_exits_1_on_a_leak(disk, capsys):
+    assert main(["audit", "--corpus", str(disk)]) == 0
+    test = disk / "test.txt"
+    test.write_text((disk / "train.txt").read_text(), encoding="utf-8")
+    assert main(["audit", "--corpus", str(disk)]) == 1
+    assert "16" in capsys.readouterr().out
+
+
+def test_help_is_quick_and_complete():
+    """Asking for help must not wait for torch."""
+    code = (
+        "import sys, mgips.cli\n"
+        "try: mgips.cli.main(['train', '--help'])\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip().endswith("False")
+    for option in ("--text-encoder", "--temperature", "--lr-head", "--resume", "--contrast-on"):
+        assert option in out
+    out = subprocess.run([sys.executable, "-m", "mgips", "--help"], capture_output=True, text=True, check=True).stdout
+    assert all(command in out for command in ("train", "evaluate", "predict", "audit", "doctor", "demo"))

@@ -1,0 +1,90 @@
+"""Mining measured against what the generator knows; pictures swapped on purpose."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from builders import tiny_model, tweets
+
+from mgips.data.batch import TweetDataset, training_batches
+from mgips.data.counterfactual import blank, shuffled
+from mgips.data.tinytweets import relevant, tinytweets
+from mgips.errors import ConfigError
+from mgips.mining import mining_precision
+from mgips.model.mgips import MGIPS
+
+
+@pytest.fixture(scope="module")
+def small():
+    posts = tinytweets(sizes=(64, 1, 1)).train
+    return posts, tiny_model()
+
+
+def test_precision_counted_text_by_text(small):
+    posts, model = small
+    data = TweetDataset(posts, model.batcher, progress=False)
+    found = mining_precision(model, data, 32)
+    precision, chance, texts = [], [], 0
+    for batch in training_batches(posts, 32, 0, 0):
+        with torch.no_grad():
+            scores = model(data[batch]).relevance
+        for row, i in enumerate(batch):
+            true = [relevant(posts[i], posts[j]) for j in batch]
+            if any(true):
+                best = scores[row].argsort(descending=True)[:3]
+                precision.append(np.mean([true[j] for j in best]))
+                chance.append(np.mean(true))
+                texts += 1
+    assert (found.texts, found.precision, found.chance) == (texts, pytest.approx(np.mean(precision)), pytest.approx(np.mean(chance)))
+    assert 0 <= found.others_chance <= found.chance + 1e-9
+
+
+def test_a_model_that_knows_the_stories_mines_perfectly_and_one_that_does_not_is_at_chance(small, monkeypatch):
+    posts, model = small
+    data = TweetDataset(posts, model.batcher, progress=False)
+
+    def with_scores(make):
+        def forward(self, batch, details=False):
+            members = [next(p for p in posts if p.id == i) for i in batch.ids]
+            scores = make(members)
+            k = torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(1, 1).indices, True)
+            return dataclasses.replace(real(self, batch), relevance=scores, positives=k)
+
+        monkeypatch.setattr(MGIPS, "forward", forward)
+        return mining_precision(model, data, 32)
+
+    real = MGIPS.forward
+    knows = with_scores(lambda m: torch.tensor([[float(relevant(a, b)) for b in m] for a in m]))
+    assert knows.precision == 1.0
+    g = torch.Generator().manual_seed(0)
+    guesses = [with_scores(lambda m: torch.rand(len(m), len(m), generator=g)).precision for _ in range(30)]
+    assert np.mean(guesses) == pytest.approx(knows.chance, abs=0.05)
+
+
+def test_mining_precision_needs_a_contrast_and_the_truth(small):
+    posts, model = small
+    with pytest.raises(ConfigError, match="mines nothing"):
+        text = tiny_model(images=False)
+        mining_precision(text, TweetDataset(posts, text.batcher, progress=False))
+    with pytest.raises(ConfigError, match="only TinyTweets"):
+        mining_precision(model, TweetDataset(tweets(), model.batcher, progress=False))
+
+
+def test_blank_takes_every_picture():
+    assert all(t.image is None and t.crops == () for t in blank(tweets()))
+    assert [t.words for t in blank(tweets())] == [t.words for t in tweets()]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_gives_every_picture_to_another_post(seed):
+    posts = tweets(12)
+    moved = shuffled(posts, seed)
+    owner = {id(t.image): i for i, t in enumerate(posts) if t.image is not None}
+    taken = [owner[id(t.image)] for t in moved if t.image is not None]
+    assert sorted(taken) == sorted(owner.values())
+    for i, (before, after) in enumerate(zip(posts, moved, strict=True)):
+        assert (before.image is None) == (after.image is None)
+        assert before.image is None or owner[id(after.image)] != i
+        assert after.words == before.words and after.crops == (posts[owner[id(after.image)]].crops if after.image else ())
+    assert shuffled(posts, seed)[0].image is moved[0].image
