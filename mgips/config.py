@@ -169,7 +169,7 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
             text_encoder=RANDOM, image_encoder=RANDOM, hidden_size=64, num_layers=2, num_heads=4,
             intermediate_size=256, crop_size=32, patch_size=8,
         ),
-        TrainConfig(epochs=12, lr_text=2e-3, lr_image=2e-3, lr_fusion=2e-3, lr_contrast=2e-3, lr_head=2e-3),
+        TrainConfig(epochs=8, lr_text=2e-3, lr_image=2e-3, lr_fusion=2e-3, lr_contrast=2e-3, lr_head=2e-3),
     ),
     # A small pretrained text tower (6 × 384), an image tower of the same size from a random start.
     "minilm": (

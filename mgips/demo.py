@@ -53,7 +53,11 @@ class Demo:
                 row("full model, shuffled images at test", self.shuffled, f"{100 * (self.shuffled - self.text):+.1f}"),
                 "",
                 row(f"mining precision@{self.k}", self.mining.precision, f"chance {100 * self.mining.chance:.1f}"),
-                row("  without the text's own image", self.mining.others, f"chance {100 * self.mining.others_chance:.1f}"),
+                row(
+                    "  without the text's own image",
+                    self.mining.others,
+                    f"chance {100 * self.mining.others_chance:.1f}",
+                ),
             ]
         )
 

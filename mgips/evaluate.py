@@ -47,9 +47,7 @@ class Score:
         return "\n".join([*lines, f"(seqeval, {self.scheme} reading)"])
 
 
-def score(
-    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: Scheme = "default"
-) -> Score:
+def score(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], scheme: Scheme = "default") -> Score:
     """Compare predicted with gold tags, one sequence a tweet.
 
     Args:
@@ -62,7 +60,9 @@ def score(
     if scheme not in ("default", "strict"):
         raise MGIPSError(f"There is no reading {scheme!r}; the readings are 'default' and 'strict'.")
     if len(gold) != len(predicted):
-        raise MGIPSError(f"There are {len(gold)} tweets in gold and {len(predicted)} in the prediction; give the same ones.")
+        raise MGIPSError(
+            f"There are {len(gold)} tweets in gold and {len(predicted)} in the prediction; give the same ones."
+        )
     for index, (a, b) in enumerate(zip(gold, predicted, strict=True)):
         if len(a) != len(b):
             raise MGIPSError(f"Tweet {index} has {len(a)} gold tags and {len(b)} predicted ones; give one a word.")

@@ -36,7 +36,11 @@ def test_precision_counted_text_by_text(small):
                 precision.append(np.mean([true[j] for j in best]))
                 chance.append(np.mean(true))
                 texts += 1
-    assert (found.texts, found.precision, found.chance) == (texts, pytest.approx(np.mean(precision)), pytest.approx(np.mean(chance)))
+    assert (found.texts, found.precision, found.chance) == (
+        texts,
+        pytest.approx(np.mean(precision)),
+        pytest.approx(np.mean(chance)),
+    )
     assert 0 <= found.others_chance <= found.chance + 1e-9
 
 
@@ -86,5 +90,7 @@ def test_shuffled_gives_every_picture_to_another_post(seed):
     for i, (before, after) in enumerate(zip(posts, moved, strict=True)):
         assert (before.image is None) == (after.image is None)
         assert before.image is None or owner[id(after.image)] != i
-        assert after.words == before.words and after.crops == (posts[owner[id(after.image)]].crops if after.image else ())
+        assert after.words == before.words and after.crops == (
+            posts[owner[id(after.image)]].crops if after.image else ()
+        )
     assert shuffled(posts, seed)[0].image is moved[0].image

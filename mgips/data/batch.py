@@ -86,7 +86,7 @@ class Batcher:
 
     def learn_words(self, tweets: Sequence[Tweet]) -> None:
         """Tokenize every new word of `tweets` in one call: much faster than word by word."""
-        new = sorted({word for tweet in tweets for word in tweet.words} - self._words.keys())
+        new = sorted({word for tweet in tweets for word in tweet.words if word not in self._words})
         if new:
             pieces = self.tokenizer(new, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             unknown = [self.tokenizer.unk_token_id]

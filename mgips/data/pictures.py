@@ -116,7 +116,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             values = np.asarray(image).astype(np.int64)
             high = image.mode.startswith("I;16") or values.max() > 255
             image = Image.fromarray((values // 256 if high else values).clip(0, 255).astype(np.uint8))
-        image = {"RGBa": lambda i: i.convert("RGBA"), "La": lambda i: i.convert("LA")}.get(image.mode, lambda i: i)(image)
+        image = {"RGBa": lambda i: i.convert("RGBA"), "La": lambda i: i.convert("LA")}.get(image.mode, lambda i: i)(
+            image
+        )
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -193,7 +195,9 @@ class CropCache:
         return len(self.rows)
 
     def __getitem__(self, indices: Sequence[int]) -> np.ndarray:
-        rows = self.rows[indices if isinstance(indices, slice | np.ndarray | int) else np.array(list(indices), dtype=int)]
+        rows = self.rows[
+            indices if isinstance(indices, slice | np.ndarray | int) else np.array(list(indices), dtype=int)
+        ]
         return np.array(self.pixels[rows])
 
     def __getstate__(self) -> dict[str, Any]:
@@ -228,7 +232,9 @@ def crop_cache(
     """
     with _quiet(), ThreadPoolExecutor(THREADS) as pool:
         sources = {_identity(s): s for tweet in tweets for s in _sources(tweet, crops)}
-        digests = dict(zip(sources, _watched(pool, _digest, sources.values(), "reading pictures", progress), strict=True))
+        digests = dict(
+            zip(sources, _watched(pool, _digest, sources.values(), "reading pictures", progress), strict=True)
+        )
     contents = [tuple(digests[_identity(s)] for s in _sources(tweet, crops)) for tweet in tweets]
     distinct: dict[tuple[str, ...], Tweet] = {}
     for content, tweet in zip(contents, tweets, strict=True):

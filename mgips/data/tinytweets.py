@@ -150,7 +150,9 @@ IDLE = (
     "good morning everyone", "coffee first", "who else is awake ?", "what a week", "so tired right now",
     "best day ever", "i can not even", "monday again", "thanks for all the love", "new post is up",
 )  # fmt: skip
-HANDLES = tuple(f"{a}{b}" for a in ("real", "its", "the", "ask", "hey") for b in ("_milo", "juno88", "kat", "dj", "bex"))
+HANDLES = tuple(
+    f"{a}{b}" for a in ("real", "its", "the", "ask", "hey") for b in ("_milo", "juno88", "kat", "dj", "bex")
+)
 HASHTAGS = ("tbt", "NowPlaying", "love", "WeekendVibes", "photo", "news", "FollowFriday", "mood")
 EMOJI = (("😂",), ("🔥",), ("😍", "😍"), ("❤", "\ufe0f"), ("👀",), ("🙌", "🙌"), ("✨",), ("☀", "\ufe0f"))
 MARKS = ("!", "!!", ".", "…", "...", "?!")
@@ -190,7 +192,9 @@ def tinytweets(
         if not 0 <= share <= 1:
             raise ConfigError(f"{name} is {share}; a share lies in [0, 1].")
     world = np.random.RandomState([seed, VERSION])
-    double = {kind: _shuffled(world, [f"{a} {b}" for a in first for b in second]) for kind, (first, second) in DOUBLE.items()}
+    double = {
+        kind: _shuffled(world, [f"{a} {b}" for a in first for b in second]) for kind, (first, second) in DOUBLE.items()
+    }
     signatures = {name: _shuffled(world, SIGNATURES) for name in AMBIGUOUS}
     splits = {}
     for number, (split, size) in enumerate(zip(("train", "dev", "test"), sizes, strict=True)):
@@ -226,7 +230,9 @@ class Dealer:
             used = {story.mention.name for story in stories}
             worn = {story.signature for story in stories}
             colours = {colour for colour, _ in worn}
-            free = [n for n in _shuffled(self.rng, sorted(AMBIGUOUS)) if n not in used and self._signature(n) not in worn]
+            free = [
+                n for n in _shuffled(self.rng, sorted(AMBIGUOUS)) if n not in used and self._signature(n) not in worn
+            ]
             name = min(free, key=lambda n: (self._signature(n)[0] in colours, self.dealt[n]))
             kind = self.order[name][self.dealt[name] % 3]
             stories.append(Story(f"{day}-{name}", Mention(name, kind), self._signature(name)))
@@ -302,7 +308,9 @@ def _text(
 ) -> tuple[list[str], list[tuple[Mention, Span]]]:
     """Words, and the mentions with their places; a story's mention comes as the very object."""
     clear = []
-    for kind in rng.choice(4, size=(0, 0, 1, 2)[rng.randint(4)] if story else (0, 1, 2, 3)[rng.randint(4)], replace=False):
+    for kind in rng.choice(
+        4, size=(0, 0, 1, 2)[rng.randint(4)] if story else (0, 1, 2, 3)[rng.randint(4)], replace=False
+    ):
         clear.append(Mention(_one(rng, (SINGLE, names)[rng.randint(2)][TYPES[kind]]), TYPES[kind]))
     parts = [(mention, _one(rng, TOLD[mention.kind])) for mention in clear]
     if story:

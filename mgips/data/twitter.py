@@ -50,13 +50,7 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
     """
     folder = Path(folder)
     name = name or folder.resolve().name
-    texts = {split: _first(folder, [f"{n}.txt" for n in names]) for split, names in SPLITS.items()}
-    absent = [split for split, path in texts.items() if path is None]
-    if len(absent) == 3:
-        raise DataError(HELP.format(name=name, folder=folder))
-    if absent:
-        wanted = " or ".join(f"{n}.txt" for n in SPLITS[absent[0]])
-        raise DataError(f"{folder} has no {absent[0]} split; put {wanted} there.")
+    texts = text_files(folder, name)
 
     images = _files(_first(folder, [f"{name}_images"]) or _only(folder, "*_images", f"{name}_images"))
     aux = _first(folder, [f"{name}_aux_images"]) or _only(folder, "*_aux_images", f"{name}_aux_images")
@@ -81,6 +75,22 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
         "the whole image stands in for missing crops."
     )
     return Corpus(name, **splits, source=folder, notes=(note,))
+
+
+def text_files(folder: Path, name: str | None = None) -> dict[str, Path]:
+    """The file of each split.
+
+    Raises:
+        DataError: none is there (with all that is to be known about getting them), or one is missing.
+    """
+    texts = {split: _first(folder, [f"{n}.txt" for n in names]) for split, names in SPLITS.items()}
+    absent = [split for split, path in texts.items() if path is None]
+    if len(absent) == 3:
+        raise DataError(HELP.format(name=name or folder.name, folder=folder))
+    if absent:
+        wanted = " or ".join(f"{n}.txt" for n in SPLITS[absent[0]])
+        raise DataError(f"{folder} has no {absent[0]} split; put {wanted} there.")
+    return texts
 
 
 def _first(folder: Path | None, names: list[str]) -> Path | None:

@@ -40,18 +40,14 @@ class CRF(torchcrf.CRF):
     make each step wait for the device, so it is the caller's promise (`Batch.word_mask` keeps it).
     """
 
-    def __init__(
-        self, num_tags: int, batch_first: bool = False, allowed: tuple[Tensor, Tensor] | None = None
-    ) -> None:
+    def __init__(self, num_tags: int, batch_first: bool = False, allowed: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__(num_tags, batch_first)
         start, step = allowed if allowed is not None else (None, None)
         # Not persistent: the state dict stays pytorch-crf's.
         self.register_buffer("forbidden_start", None if start is None else ~start, persistent=False)
         self.register_buffer("forbidden_step", None if step is None else ~step, persistent=False)
 
-    def forward(
-        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum"
-    ) -> Tensor:
+    def forward(self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum") -> Tensor:
         """Log-likelihood of tag sequences.
 
         Args:

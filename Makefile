@@ -1,0 +1,43 @@
+# `make demo` and `make test` each work on a fresh clone: the environment is created on first use.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+
+.PHONY: help demo test test-fast lab figures bench lint clean
+
+help:  ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "mgips needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[notebooks,dev]'
+	@touch $@
+
+demo: $(READY)  ## train text-only and the full model on the embedded corpus, and print what the images are worth
+	$(BIN)/python -m mgips demo
+
+test: $(READY)  ## every test that needs neither a GPU nor a browser
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser'
+
+test-fast: $(READY)  ## the same without the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser and not slow'
+
+lab: $(READY)  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab --notebook-dir notebooks
+
+figures: $(READY)  ## draw figures/ anew
+	$(BIN)/python -m mgips.figures figures
+
+bench: $(READY)  ## measure speed and waste, each as a ratio beside its goal
+	$(BIN)/python -m pytest -q -s tests/benchmarks --benchmark-disable-gc --benchmark-columns=rounds
+
+lint: $(READY)  ## format, and repair what can be repaired
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean:  ## remove the environment and the caches, and leave runs/ and data/ alone
+	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info

@@ -1,0 +1,1 @@
+"""The figures of the repository, drawn by the package: `make figures`."""

@@ -1,0 +1,161 @@
+"""The CoNLL/IMGID format: what is read, what is refused with file and line, and the way back byte for byte."""
+
+import errno
+import os
+
+import pytest
+from builders import tweets
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mgips.data.conll import read_conll, safe_name, write_atomically, write_conll
+from mgips.data.corpus import TAGS, Tweet
+from mgips.errors import DataError
+
+
+def write(folder, content):
+    path = folder / "some.txt"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def test_reads_words_tags_and_ids(tmp_path):
+    text = "IMGID:12\nMr\tO\nBean\tB-PER\n\nIMGID:ab\nOSCARS\tB-OTHER\n2016\tI-OTHER\n"
+    first, second = read_conll(write(tmp_path, text))
+    assert first == Tweet("12", ("Mr", "Bean"), ("O", "B-PER"))
+    assert second == Tweet("ab", ("OSCARS", "2016"), ("B-MISC", "I-MISC"))
+
+
+def test_windows_line_ends_and_a_byte_order_mark_change_nothing(tmp_path):
+    text = "IMGID:1\nParis\tB-LOC\n\nIMGID:2\nx\tO\n"
+    plain = read_conll(write(tmp_path, text))
+    assert read_conll(write(tmp_path, b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())) == plain
+    assert read_conll(write(tmp_path, text.rstrip("\n"))) == plain
+
+
+def test_only_a_newline_ends_a_line(tmp_path):
+    """Tweets hold U+0085 and U+2028, which str.splitlines takes for line ends."""
+    (tweet,) = read_conll(write(tmp_path, "IMGID:1\na\u2028b\tO\n\u0085\tO\n"))
+    assert tweet.words == ("a\u2028b", "\u0085")
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("IMGID:1\nword O\n", 2, "has no tab"),
+        ("IMGID:1\nword\t\n", 2, "has no tag"),
+        ("IMGID:1\n\tO\n", 2, "exactly one word"),
+        ("IMGID:1\na\tb\tO\n", 2, "exactly one word"),
+        ("IMGID:1\nword\tPERSON\n", 2, "no BIO tag"),
+        ("IMGID:1\nword\tE-PER\n", 2, "no BIO tag"),
+        ("IMGID:1\nword\tB-DATE\n", 2, "no BIO tag"),
+        ("word\tO\n", 1, "before any IMGID: line"),
+        ("IMGID:1\na\tO\n\nb\tO\n", 4, "before any IMGID: line"),
+        ("IMGID:1\na\tO\n\nIMGID:2\n\nIMGID:3\nc\tO\n", 4, "'2' has no words"),
+        ("IMGID:1\n", 1, "'1' has no words"),
+        ("IMGID:\na\tO\n", 1, "no plain file name"),
+        ("IMGID:../../etc/passwd\na\tO\n", 1, "no plain file name"),
+        ("IMGID:/etc/passwd\na\tO\n", 1, "no plain file name"),
+        ("IMGID:a\\b\na\tO\n", 1, "no plain file name"),
+        ("IMGID:..\na\tO\n", 1, "no plain file name"),
+        (b"IMGID:1\na\tO\nb\x00c\tO\n", 3, "NUL byte"),
+        ("IMGID:1\ncafé\tO\n".encode("latin-1"), 2, "not UTF-8"),
+        ("IMGID:1\na\tO\n".encode("utf-16"), 1, "NUL byte"),
+    ],
+)
+def test_refusals_name_file_line_and_reason(tmp_path, content, line, message):
+    path = write(tmp_path, content)
+    with pytest.raises(DataError) as caught:
+        read_conll(path)
+    assert str(caught.value).startswith(f"{path}:{line}: ") and message in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n\n"])
+def test_an_empty_file_is_refused(tmp_path, content):
+    with pytest.raises(DataError, match="some.txt holds no tweets"):
+        read_conll(write(tmp_path, content))
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(DataError, match="none.txt cannot be read"):
+        read_conll(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "misc", "final_blank"),
+    [("twitter2015", s, "OTHER", False) for s in ("train", "valid", "test")]
+    + [("twitter2017", s, "MISC", True) for s in ("train", "valid", "test")],
+)
+def test_published_files_come_out_byte_for_byte(twitter_root, tmp_path, name, split, misc, final_blank):
+    path = twitter_root / name / f"{split}.txt"
+    write_conll(read_conll(path), tmp_path / "again.txt", misc, final_blank)
+    assert (tmp_path / "again.txt").read_bytes() == path.read_bytes()
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\0"), min_size=1, max_size=8)
+ROWS = st.lists(st.tuples(WORDS, st.sampled_from(TAGS)), min_size=1, max_size=6)
+IDS = st.text(st.sampled_from("0123456789abc.-_ "), min_size=1, max_size=8).filter(safe_name)
+# A word that looks like the start of a tweet is told from one by the tab behind it.
+TWEETS = st.lists(
+    st.builds(lambda i, rows: Tweet(i, *map(tuple, zip(*rows, strict=True))), IDS, ROWS), min_size=1, max_size=4
+)
+
+
+@given(TWEETS, st.sampled_from(["MISC", "OTHER"]), st.booleans())
+def test_what_is_written_is_read(tmp_path_factory, made, misc, final_blank):
+    path = tmp_path_factory.mktemp("any") / "any.txt"
+    write_conll(made, path, misc, final_blank)
+    assert read_conll(path) == made
+
+
+LINES = st.lists(
+    st.one_of(
+        st.sampled_from(
+            ["IMGID:1", "IMGID:../x", "", "a\tO", "b\tB-PER", "c\tI-OTHER", "d\tX", "e", "\tO", "f\t", "\r", "g\th\tO"]
+        ),
+        st.text(max_size=6),
+    ),
+    max_size=12,
+)
+
+
+@given(st.one_of(LINES.map("\n".join).map(lambda s: s.encode("utf-8", "surrogatepass")), st.binary(max_size=80)))
+def test_any_file_gives_tweets_or_a_data_error(tmp_path_factory, content):
+    path = write(tmp_path_factory.mktemp("any"), content)
+    try:
+        found = read_conll(path)
+    except DataError as error:
+        assert str(error).startswith(str(path))
+    else:
+        assert found and all(t.words and len(t.words) == len(t.tags) and set(t.tags) <= set(TAGS) for t in found)
+
+
+@pytest.mark.parametrize(
+    "tweet",
+    [
+        Tweet("1", (), ()),
+        Tweet("1", ("a",), ()),
+        Tweet("../1", ("a",), ("O",)),
+        Tweet("1", ("a\tb",), ("O",)),
+        Tweet("1", ("a\nb",), ("O",)),
+        Tweet("1", ("",), ("O",)),
+    ],
+)
+def test_what_the_format_cannot_hold_is_not_written(tmp_path, tweet):
+    with pytest.raises(DataError, match="cannot be written"):
+        write_conll([tweet], tmp_path / "out.txt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_leaves_the_old_file_and_no_scraps(tmp_path, monkeypatch):
+    path = tmp_path / "out.txt"
+    write_conll(tweets(2), path)
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(DataError, match="No space left"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
