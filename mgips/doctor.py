@@ -79,6 +79,16 @@ def encoders() -> list[str]:
     return [name for name in dict.fromkeys(named) if name != RANDOM]
 
 
+def device() -> str:
+    """The device that models run on here, in words: the first line of every notebook."""
+    if torch.cuda.is_available():
+        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
+        return f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB, {bf16}"
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"CPU, {cores} cores"
+
+
 def browser() -> str | None:
     """A Chromium or Chrome on this machine: $BROWSER_PATH, or one of the usual names."""
     named = os.environ.get("BROWSER_PATH")
@@ -93,12 +103,8 @@ def _package(name: str, use: str) -> Finding:
 
 
 def _device() -> Finding:
-    if torch.cuda.is_available():
-        memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-        bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
-        return Finding("device", True, f"{torch.cuda.get_device_name(0)}, {memory:.0f} GiB, {bf16}")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Finding("device", True, f"CPU, {cores} cores (no CUDA device: the tiny preset is fine, base needs a GPU)")
+    slow = "" if torch.cuda.is_available() else " (no CUDA device: the tiny preset is fine, base needs a GPU)"
+    return Finding("device", True, device() + slow)
 
 
 def _corpus(name: str, root: str | Path | None) -> Finding:

@@ -86,6 +86,7 @@ def test_nothing_imports_upward():
         "training",
         "mining",
         "demo",
+        "lessons",
         "figures",
         "widgets",
         "cli",

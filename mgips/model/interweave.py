@@ -70,6 +70,8 @@ class MGEWeights:
     """(B, n, 1) per token, before any rescaling."""
     column: Tensor | None
     """(B, 1, d) per feature, before any rescaling; (B, n, 1) as printed."""
+    matrix: Tensor
+    """M of eq. 5, (B, n, d)."""
 
 
 class LengthMap(nn.Module):
@@ -170,7 +172,7 @@ class MGE(nn.Module):
         if self.text_to_image is not None:
             fused = self.text_to_image(fused, guide.shape[1])  # f3: (B, n, d) → (B, m, d)
         y = self.norm1(guide + self.project(fused))
-        return self.norm2(y + self.ffn(y)), MGEWeights(self.guide, row, column)
+        return self.norm2(y + self.ffn(y)), MGEWeights(self.guide, row, column, matrix)
 
 
 @dataclass

@@ -74,6 +74,8 @@ class Output:
     """Eq. 14: (B, N), rows are texts, columns images; N = B × processes."""
     positives: Tensor | None = None
     """Eq. 15: (B, N) bool, the mined images of each text."""
+    vectors: tuple[Tensor, Tensor] | None = None
+    """What eq. 14 compares: the texts' f and the images' g, (B, d) each, before L2-normalisation."""
     details: Details | None = None
 
 
@@ -147,12 +149,13 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         """Where the weights are."""
         return self.crf.transitions.device
 
-    def forward(self, batch: Batch, details: bool = False) -> Output:
+    def forward(self, batch: Batch, details: bool = False, contrast: bool = False) -> Output:
         """Emissions, and with gold tags the loss and its terms.
 
         Args:
             batch: B tweets on the model's device.
             details: also keep what the notebooks show; attention is then computed in the open.
+            contrast: compare texts with images and mine, even where neither tags nor details ask for it.
         """
         config, mask = self.config, batch.piece_mask
         text = self.text_embedding(batch.pieces)  # §3.1: (B, n, d)
@@ -176,7 +179,7 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             out.details = Details(attention, walk, text_gate, image_gate, text, image)
         if batch.tags is not None:
             out.terms["crf"] = -self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")  # eq. 18
-        if config.contrast and (details or batch.tags is not None):  # §3.4
+        if config.contrast and (contrast or details or batch.tags is not None):  # §3.4
             if config.contrast_on == "fused":
                 pair = text, image
             else:  # the towers' outputs as strangers: with mutual attention on, that is a second run
@@ -190,8 +193,9 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         """Eqs 14-17: local texts against the images of all processes."""
         config = self.config
         texts = self.text_head(text, batch.piece_mask)  # (B, d)
-        everywhere = batch.piece_mask.new_ones(image.shape[:2])
-        images, offset = gather_with_gradient(self.image_head(image, everywhere))  # (N, d)
+        own_images = self.image_head(image, batch.piece_mask.new_ones(image.shape[:2]))  # (B, d)
+        out.vectors = texts, own_images
+        images, offset = gather_with_gradient(own_images)  # (N, d)
         out.relevance = relevance(texts, images)
         candidates = None
         if not config.mine_missing:
