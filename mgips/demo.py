@@ -36,7 +36,7 @@ class Demo:
 
     def __str__(self) -> str:
         def row(what: str, value: float, note: str = "") -> str:
-            return f"  {what:<42}{100 * value:6.1f}   {note}".rstrip()
+            return f"  {what:<46}{100 * value:6.1f}   {note}".rstrip()
 
         gain = 100 * (self.full - self.text)
         return "\n".join(

@@ -21,7 +21,7 @@ from PIL import Image, ImageFile
 
 from mgips.data import pictures
 from mgips.data.corpus import Tweet
-from mgips.data.pictures import CLIP_MEAN, CropCache, crop_array, crop_cache, default_image, open_picture
+from mgips.data.pictures import CLIP_MEAN, CropCache, crop_array, crop_cache, default_image, open_picture, picture_of
 from mgips.errors import DataError
 
 MEAN_PIXEL = (123, 117, 104)
@@ -595,3 +595,12 @@ def test_the_real_photos_load():
         pytest.skip("no photos of Twitter-2015; put them there or name their folder with MGIPS_DATA")
     cache = crop_cache([tweet(i, path) for i, path in enumerate(photos)], progress=False)
     assert cache.has_image.all() and not cache.problems and cache.pixels.shape[1:] == (3, 128, 128, 3)
+
+
+def test_a_tweets_whole_picture_or_the_default_image(tmp_path):
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG")
+    green = Image.new("RGB", (9, 5), (0, 200, 0))
+    assert picture_of(Tweet("1", ("a",), image=green)).size == (9, 5)
+    default = default_image(256).tobytes()
+    assert picture_of(Tweet("1", ("a",))).tobytes() == default
+    assert picture_of(Tweet("1", ("a",), image=tmp_path / "cut.png")).tobytes() == default

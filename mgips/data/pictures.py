@@ -141,6 +141,14 @@ def _square(image: Image.Image, size: int) -> np.ndarray:
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
 
 
+def picture_of(tweet: Tweet) -> Image.Image:
+    """A tweet's whole picture, or the default image where there is none or it cannot be read."""
+    try:
+        return open_picture(tweet.image) if tweet.image is not None else default_image(256)
+    except DataError:
+        return default_image(256)
+
+
 def crop_array(tweet: Tweet, crops: int = 3, size: int = 128) -> tuple[np.ndarray, list[str]]:
     """One tweet's crops, (crops, size, size, 3) uint8, and one message for each picture that could not be read."""
     with _quiet():

@@ -75,7 +75,7 @@ class Output:
     positives: Tensor | None = None
     """Eq. 15: (B, N) bool, the mined images of each text."""
     vectors: tuple[Tensor, Tensor] | None = None
-    """What eq. 14 compares: the texts' f and the images' g, (B, d) each, before L2-normalisation."""
+    """What eq. 14 compares: the texts' and the images' heads, (B, d) each, of length 1."""
     details: Details | None = None
 
 
