@@ -14,7 +14,7 @@ from mgips.data.tinytweets import oracle, tinytweets
 from mgips.errors import RunError
 from mgips.evaluate import score
 from mgips.mining import MiningPrecision, mining_precision
-from mgips.training import Run, train
+from mgips.training import Run, one_thread, train
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ class Demo:
         )
 
 
+@one_thread()
 def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True) -> Demo:
     """Train both models, print the table, and leave two run folders and demo.json in `folder`."""
     started = time.perf_counter()

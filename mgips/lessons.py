@@ -14,7 +14,7 @@ import torch
 from mgips.config import preset
 from mgips.data.corpus import Corpus, load_corpus
 from mgips.model.mgips import MGIPS
-from mgips.training import train
+from mgips.training import one_thread, train
 
 
 def lesson_corpus() -> Corpus:
@@ -43,7 +43,8 @@ def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs
         # Two notebooks may train the same at once: the first to finish gives the folder its name.
         part = place.with_name(f".{name}-{os.getpid()}")
         shutil.rmtree(part, ignore_errors=True)
-        train(corpus, model, config, part)
+        with one_thread():
+            train(corpus, model, config, part)
         try:
             part.rename(place)
         except OSError:

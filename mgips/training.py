@@ -11,6 +11,7 @@ A run folder is a saved model (`MGIPS.from_pretrained(run)`) and the record of h
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -19,7 +20,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,11 @@ def train(
             )
 
     bar = tqdm(
-        total=steps_per_epoch * config.epochs, initial=step, desc="training", disable=not (progress and rank == 0)
+        total=steps_per_epoch * config.epochs,
+        initial=step,
+        desc="training",
+        mininterval=0.5,
+        disable=not (progress and rank == 0),
     )
     stop = bool(history) and out_of_patience(history, config.patience)
     with bar:
@@ -246,6 +251,18 @@ def train(
     if board:
         board.close()
     return Run(model, test, dev, best["epoch"], history, record.path if record else None, data)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """One CPU thread inside: for tiny models as fast as two on an idle machine and many times faster than two on a
+    busy one, and the same numbers whatever the number of cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def fresh_accelerator(config: TrainConfig) -> Accelerator:
