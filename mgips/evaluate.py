@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from seqeval.metrics import classification_report
 from seqeval.metrics.sequence_labeling import get_entities
 from seqeval.scheme import IOB2
@@ -98,3 +99,78 @@ class Span:
 def spans(words: Sequence[str], tags: Sequence[str]) -> list[Span]:
     """The entities of one tweet, by seqeval's default reading."""
     return [Span(a, b + 1, kind, " ".join(words[a : b + 1])) for kind, a, b in get_entities(list(tags))]
+
+
+# ---- significance ----
+
+
+def tweet_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:
+    """What micro scores are made of, tweet by tweet: (N, 3) int64 of right, predicted and gold entities (default reading)."""
+    rows = []
+    for a, b in zip(gold, predicted, strict=True):
+        a, b = set(get_entities(list(a))), set(get_entities(list(b)))
+        rows.append((len(a & b), len(b), len(a)))
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def counts_f1(counts: np.ndarray) -> np.ndarray:
+    """Micro F1 of tweet counts, (…, N, 3) → (…)."""
+    right, predicted, gold = np.moveaxis(counts.sum(-2), -1, 0)
+    return 2 * right / np.maximum(1, predicted + gold)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Two systems compared on the same tweets: F1 of the second minus F1 of the first."""
+
+    difference: float
+    low: float
+    """95 % interval, lower end."""
+    high: float
+    """95 % interval, upper end."""
+    p: float
+    """Two-sided: how often a bootstrap sample lands on the other side of zero, twice."""
+
+    @property
+    def verdict(self) -> Literal["helps", "hurts", "cannot tell"]:
+        """What the interval allows to say about the second system."""
+        return "helps" if self.low > 0 else "hurts" if self.high < 0 else "cannot tell"
+
+
+def paired_bootstrap(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], draws: int = 5000, seed: int = 0
+) -> Difference:
+    """F1 of `second` minus F1 of `first`, with tweets and seeds resampled together for both systems.
+
+    Args:
+        first, second: one array of `tweet_counts` a seed, (N, 3) each, of the same tweets in the same order.
+        draws: bootstrap samples. Each draws seeds with replacement, and within a seed tweets with replacement.
+
+    Raises:
+        MGIPSError: the two were not measured on the same tweets.
+    """
+    if len(first) != len(second) or any(
+        len(a) != len(b) or (a[:, 2] != b[:, 2]).any() for a, b in zip(first, second, strict=False)
+    ):
+        raise MGIPSError(
+            "The two systems were not scored on the same tweets; compare runs of the same seeds and corpus."
+        )
+    rng = np.random.RandomState(seed)
+    total = np.zeros(draws)
+    for _ in first:  # as many seeds as there are, each drawn with replacement
+        chosen = rng.randint(len(first), size=draws)
+        for place, (a, b) in enumerate(zip(first, second, strict=True)):
+            mine = np.flatnonzero(chosen == place)
+            # Multinomial weights stand for drawing tweets with replacement.
+            weights = rng.multinomial(len(a), np.full(len(a), 1 / len(a)), size=len(mine))  # (samples, N)
+            total[mine] += _weighted_f1(weights, b) - _weighted_f1(weights, a)
+    samples = total / len(first)
+    observed = float(np.mean([counts_f1(b) - counts_f1(a) for a, b in zip(first, second, strict=True)]))
+    low, high = np.percentile(samples, [2.5, 97.5])
+    p = 2 * min((samples <= 0).mean(), (samples >= 0).mean())
+    return Difference(observed, float(low), float(high), float(min(1.0, p)))
+
+
+def _weighted_f1(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    right, predicted, gold = (weights @ counts).T
+    return 2 * right / np.maximum(1, predicted + gold)

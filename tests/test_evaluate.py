@@ -1,12 +1,13 @@
 """Scores against sets of spans counted by hand, in both readings."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgips.data.corpus import TAGS
 from mgips.errors import MGIPSError
-from mgips.evaluate import score, spans
+from mgips.evaluate import counts_f1, paired_bootstrap, score, spans, tweet_counts
 
 sequences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
 
@@ -92,3 +93,58 @@ def test_the_table_names_its_reading_and_numbers_are_plain():
 def test_spans_have_words():
     found = spans(("Ada", "Lovelace", "in", "Paris"), ("B-PER", "I-PER", "O", "B-LOC"))
     assert [(s.start, s.end, s.type, s.text) for s in found] == [(0, 2, "PER", "Ada Lovelace"), (3, 4, "LOC", "Paris")]
+
+
+# ---- significance ----
+
+
+def some_counts(seed: int, better: float = 0.0, tweets: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Two systems on the same tweets, the second right more often."""
+    rng = np.random.RandomState(seed)
+    gold = rng.randint(0, 4, tweets)
+    systems = []
+    for share in (0.6, 0.6 + better):
+        predicted = rng.randint(0, 4, tweets)
+        right = rng.binomial(np.minimum(gold, predicted), share)
+        systems.append(np.stack([right, predicted, gold], 1))
+    return systems[0], systems[1]
+
+
+def test_tweet_counts_add_up_to_seqevals_score():
+    gold = [["B-PER", "I-PER", "O"], ["I-LOC", "O"], ["O"], ["B-ORG", "B-ORG"]]
+    predicted = [["B-PER", "O", "O"], ["B-LOC", "O"], ["B-PER"], ["B-ORG", "B-ORG"]]
+    counts = tweet_counts(gold, predicted)
+    assert counts.tolist() == [[0, 1, 1], [1, 1, 1], [0, 1, 0], [2, 2, 2]]
+    assert counts_f1(counts) == pytest.approx(score(gold, predicted).f1)
+    assert tweet_counts([], []).shape == (0, 3)
+
+
+def test_the_bootstrap_agrees_with_a_plain_loop():
+    pairs = [some_counts(s, 0.3) for s in range(3)]
+    first, second = [a for a, _ in pairs], [b for _, b in pairs]
+    found = paired_bootstrap(first, second, draws=4000)
+    rng, samples = np.random.RandomState(7), []
+    for _ in range(2000):
+        gains = []
+        for s in rng.randint(3, size=3):
+            drawn = rng.randint(60, size=60)
+            gains.append(counts_f1(second[s][drawn]) - counts_f1(first[s][drawn]))
+        samples.append(np.mean(gains))
+    assert found.difference == pytest.approx(np.mean([counts_f1(b) - counts_f1(a) for a, b in pairs]))
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(samples, [2.5, 97.5])), abs=0.012)
+    assert found.verdict == "helps" and found.p < 0.05
+
+
+def test_the_bootstrap_does_not_see_what_is_not_there():
+    first = [some_counts(s)[0] for s in range(3)]
+    same = paired_bootstrap(first, first)
+    assert (same.difference, same.low, same.high, same.p, same.verdict) == (0, 0, 0, 1, "cannot tell")
+    back = paired_bootstrap([some_counts(s, 0.3)[1] for s in range(3)], [some_counts(s, 0.3)[0] for s in range(3)])
+    assert back.verdict == "hurts"
+
+
+def test_systems_scored_on_different_tweets_are_refused():
+    a, b = some_counts(0)
+    for other in ([b[:-1]], [np.roll(b, 1, 0)], [b, b]):
+        with pytest.raises(MGIPSError, match="same tweets"):
+            paired_bootstrap([a], other)

@@ -73,7 +73,7 @@ def test_full_model_against_its_two_encoders(benchmark):
     """A step of the whole model over a step of bare BERT and bare CLIP on the same inputs."""
     tweets = tinytweets(sizes=(64, 1, 1)).train
     model = base_model(tweets)
-    batch = model.batcher(tweets[: int(os.environ.get("MGIPS_BENCH_BATCH", 16))])
+    batch = model.batcher(tweets[: int(os.environ.get("MGIPS_BENCH_BATCH", 32))])
     # Both sides read 40 pieces, as in the paper.
     wide = 40 - batch.pieces.shape[1]
     batch = dataclasses.replace(
