@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | predict | audit | doctor | demo`.
+"""`python -m mgips train | evaluate | predict | sweep | audit | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -175,6 +175,49 @@ class Audit:
 
 
 @dataclass
+class Sweep:
+    """Run the grid behind a table or a figure, and leave one result file a run; what is there is not run again."""
+
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GRID")]
+    """table3, fig6, fig7 or fig8."""
+    corpus: CorpusName = "tinytweets"
+    """tinytweets, twitter2015 or twitter2017."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    preset: Literal["tiny", "minilm", "base"] = "tiny"
+    """Where every row starts from."""
+    text_encoder: str | None = None
+    """In place of the preset's: hub name or folder."""
+    image_encoder: str | None = None
+    """In place of the preset's: hub name or folder."""
+    rows: tuple[str, ...] = ()
+    """Only these rows of the grid."""
+    seeds: tuple[int, ...] = ()
+    """Only these seeds, or others than the grid's own."""
+    jobs: int = 0
+    """Runs at a time; 0: one per CPU core, or one on a GPU."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("figures/data")
+    """Where the result files go."""
+
+    def __call__(self) -> int:
+        from mgips.experiments import load_results, missing, sweep
+
+        encoders = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder}
+        changes = {name: value for name, value in encoders.items() if value is not None}
+        done = sweep(
+            self.name, self.corpus, self.root, self.preset, changes, self.rows, self.seeds, self.jobs, self.out
+        )
+        lacking = missing(self.name, self.corpus, self.out)
+        print(f"{done} runs done; {len(lacking)} of the grid still to run. Test F1 on {self.corpus}:")
+        for results in load_results(self.name, self.corpus, self.out).values():
+            if results:
+                values = [100 * result.f1 for result in results]
+                told = "  ".join(f"s{result.seed} {value:.1f}" for result, value in zip(results, values, strict=True))
+                print(f"  {results[0].record['label']:<34}{sum(values) / len(values):6.1f}   {told}")
+        return 0
+
+
+@dataclass
 class Doctor:
     """Say what is installed, which device, data, encoders and browser are found, and what to do about the rest."""
 
@@ -236,7 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         commands = []
-        for command in (Train, Evaluate, Predict, Audit, Doctor, Demo):
+        for command in (Train, Evaluate, Predict, Sweep, Audit, Doctor, Demo):
             name = command.__name__.lower()
             options = {"default": train_defaults(arguments[1:])} if command is Train else {}
             commands.append(Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **options)])

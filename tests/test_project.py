@@ -85,6 +85,7 @@ def test_nothing_imports_upward():
         "model",
         "training",
         "mining",
+        "experiments",
         "demo",
         "lessons",
         "figures",

@@ -1,0 +1,103 @@
+"""Grids: rows that differ as they say, files that hold what a number needs, stopping and going on, failures that cost nothing else."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import mgips.experiments as experiments
+from mgips.cli import main
+from mgips.config import preset
+from mgips.data.tinytweets import tinytweets
+from mgips.errors import ConfigError, DataError, RunError
+from mgips.evaluate import counts_f1
+from mgips.experiments import GRIDS, Grid, Row, load_results, missing, part_of, run_row, sweep
+
+SMALL = {"epochs": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """A grid of three runs in this process, on a corpus of 64 posts."""
+    rows = (Row("full", "full"), Row("text", "text only", "text"), Row("half", "half", share=0.5))
+    monkeypatch.setitem(GRIDS, "small", Grid("small", "for the tests", rows, (0, 1)))
+    monkeypatch.setattr(experiments, "grid_corpus", lambda name, seed, root=None: tinytweets(seed, (64, 32, 32)))
+    monkeypatch.setattr(experiments, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(1))
+    return "small"
+
+
+def test_every_row_is_a_configuration_and_no_two_are_the_same():
+    for grid in GRIDS.values():
+        settings = [(*preset("tiny", row.variant, **row.changes), row.share) for row in grid.rows]
+        default = grid.name.startswith("fig")  # a sweep goes through the default
+        assert len(set(map(repr, settings))) == len(settings)
+        assert not default or any(s[:2] == preset("tiny") for s in settings)
+        assert len({row.name for row in grid.rows}) == len(grid.rows) and grid.seeds
+
+
+def test_a_sweep_writes_what_a_number_needs_and_goes_on_where_it_was(small, tmp_path):
+    assert sweep(small, changes=SMALL, seeds=(0,), folder=tmp_path, progress=False) == 3
+    assert missing(small, folder=tmp_path) == ["full-s1", "text-s1", "half-s1"]
+    path = tmp_path / "small/tinytweets/full-s0.json"
+    record, before = json.loads(path.read_text()), path.stat().st_mtime_ns
+    assert {"model", "train", "versions", "device", "corpus", "seconds", "test", "dev_f1", "mining"} <= record.keys()
+    assert record["model"]["hidden_size"] == 16 and record["train"]["seed"] == 0
+    assert counts_f1(np.array(record["counts"])) == pytest.approx(record["test"]["f1"])
+    assert sweep(small, changes=SMALL, folder=tmp_path, progress=False) == 3
+    assert sweep(small, changes=SMALL, folder=tmp_path, progress=False) == 0 and path.stat().st_mtime_ns == before
+    found = load_results(small, folder=tmp_path)
+    assert {row: [r.seed for r in results] for row, results in found.items()} == dict.fromkeys(
+        ("full", "text", "half"), [0, 1]
+    )
+    assert found["text"][0].record["mining"] is None and found["full"][0].record["mining"]["texts"] > 0
+
+
+def test_a_run_is_repeated_to_the_same_scores(small):
+    one, two = (run_row(GRIDS[small].rows[0], 1, changes=SMALL) for _ in range(2))
+    assert one["test"] == two["test"] and one["counts"] == two["counts"] and one["corpus"] == two["corpus"]
+
+
+def test_a_failed_run_is_named_and_the_others_are_saved(small, tmp_path, monkeypatch):
+    real = experiments.run_row
+
+    def sometimes(row, *rest):
+        if row.name == "text":
+            raise RunError("the loss became nan")
+        return real(row, *rest)
+
+    monkeypatch.setattr(experiments, "run_row", sometimes)
+    with pytest.raises(RunError, match=r"1 of 3 runs failed: text with seed 0 \(the loss became nan\)"):
+        sweep(small, changes=SMALL, seeds=(0,), folder=tmp_path, progress=False)
+    assert missing(small, folder=tmp_path) == ["full-s1", "text-s0", "text-s1", "half-s1"]
+
+
+def test_a_smaller_share_is_part_of_a_larger_one():
+    corpus = tinytweets(0, (320, 32, 32))
+    parts = [part_of(corpus, share, seed=3) for share in (0.1, 0.5, 1)]
+    assert [len(p.train) for p in parts] == [32, 160, 320]
+    ids = [{t.id for t in p.train} for p in parts]
+    assert ids[0] < ids[1] < ids[2] and parts[0].test == corpus.test
+    assert {t.id for t in part_of(corpus, 0.1, seed=4).train} != ids[0]
+
+
+def test_mistakes_are_named(small, tmp_path, capsys):
+    with pytest.raises(ConfigError, match="no grid 'fig9'"):
+        sweep("fig9")
+    with pytest.raises(ConfigError, match="no row 'none'"):
+        sweep(small, rows=("none",), folder=tmp_path)
+    (tmp_path / "small/tinytweets").mkdir(parents=True)
+    (tmp_path / "small/tinytweets/full-s0.json").write_text("{")
+    with pytest.raises(DataError, match="full-s0.json is no result"):
+        load_results(small, folder=tmp_path)
+    assert main(["sweep", "fig9"]) == 2 and "no grid" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_processes_give_what_one_process_gives(tmp_path):
+    """The real pool: spawned workers, each on one thread."""
+    name = dict(rows=("k1", "k2"), seeds=(0,), changes={**SMALL, "epochs": 1}, folder=tmp_path, progress=False)
+    assert sweep("fig6", jobs=2, **name) == 2
+    found = load_results("fig6", folder=tmp_path)["k2"][0].record
+    again = run_row(GRIDS["fig6"].rows[1], 0, changes=SMALL)
+    assert found["test"] == json.loads(json.dumps(again["test"]))
