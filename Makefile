@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help demo test test-fast lab figures bench lint clean
+.PHONY: help demo test test-fast test-browser lab figures bench lint clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -22,9 +22,14 @@ test: $(READY)  ## every test that needs neither a GPU nor a browser
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env \
+	  --nbval-cell-timeout=600 notebooks
 
 test-fast: $(READY)  ## the same without the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser and not slow'
+
+test-browser: $(READY)  ## use the notebooks in JupyterLab with Chromium, and look at what changes on the page
+	$(BIN)/python -m pytest -q -m browser tests/browser
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks

@@ -11,7 +11,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from builders import corpus, tiny_config, tiny_model, tweets
@@ -258,19 +257,6 @@ def test_batches_are_a_pure_function_of_seed_and_epoch():
     flat = [i for batch in training_batches(data, 4, 0, 0) for i in batch]
     assert sorted(flat) == list(range(10))
     assert [len(b) for b in training_batches(data, 4, 0, 0, drop_last=True)] == [4, 4]
-
-
-def test_ungrouped_tweets_are_split_into_shorter_and_longer_batches():
-    """Two batches at a time, so that chance still decides who meets whom; whole groups are left as they are."""
-    made = [dataclasses.replace(t, words=t.words * (1 + i % 5)) for i, t in enumerate(tweets(40))]
-    batches = training_batches(made, 4, 0, 0)
-    length = [len(t.words) for t in made]
-    for shorter, longer in zip(batches[::2], batches[1::2], strict=True):
-        assert max(length[i] for i in shorter) <= min(length[i] for i in longer)
-    shuffled = np.random.RandomState([0, 0]).permutation(40).tolist()
-    assert [sorted(a + b) for a, b in zip(batches[::2], batches[1::2], strict=True)] == [
-        sorted(shuffled[start : start + 8]) for start in range(0, 40, 8)
-    ]
 
 
 def test_groups_meet_in_batches():

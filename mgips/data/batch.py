@@ -185,18 +185,15 @@ def training_batches(
 ) -> list[list[int]]:
     """One epoch's batches as lists of indices: a pure function of its arguments, which makes runs resumable.
 
-    Tweets are shuffled; those of one group stay together, so that posts of a story meet in a batch. Where there are
-    no groups, every two batches' worth of tweets is split into its shorter and its longer half, which saves a third
-    of the padding and leaves nearly all of the chance in who meets whom.
+    Tweets are shuffled; those of one group stay together, so that posts of a story meet in a batch.
+    Lengths play no part: halving every two batches by length saved a third of the padding on Twitter-2017, but dev F1
+    was 83.3 instead of 85.0 (one seed, text only).
     """
     order = np.random.RandomState([seed, epoch]).permutation(len(tweets)).tolist()
     rank: dict[str, int] = {}
     for index in order:
         rank.setdefault(tweets[index].group, len(rank))
     order.sort(key=lambda index: rank[tweets[index].group])  # stable: the shuffle stays inside a group
-    if len(rank) == 1:
-        pools = [order[start : start + 2 * size] for start in range(0, len(order), 2 * size)]
-        order = [index for pool in pools for index in sorted(pool, key=lambda index: len(tweets[index].words))]
     batches = [order[start : start + size] for start in range(0, len(order), size)]
     return [b for b in batches if len(b) == size] if drop_last else batches
 

@@ -1,0 +1,22 @@
+"""The inspectors: what was mined, what attends to what, what the MGEs weigh. Plain ipywidgets.
+
+>>> from mgips.widgets import inspect_pairs
+>>> inspector = inspect_pairs("runs/tiny", corpus)     # doctest: +SKIP
+>>> inspector.selected, inspector.mined                # doctest: +SKIP
+
+Every inspector is driven by its controls and from Python alike, shows its errors in itself, and leaves a picture
+with an alternative text where a page shows no widgets.
+"""
+
+from mgips.widgets.attention import AttentionInspector, inspect_attention
+from mgips.widgets.mge import MGEInspector, inspect_mge
+from mgips.widgets.pairs import PairInspector, inspect_pairs
+
+__all__ = [
+    "AttentionInspector",
+    "MGEInspector",
+    "PairInspector",
+    "inspect_attention",
+    "inspect_mge",
+    "inspect_pairs",
+]

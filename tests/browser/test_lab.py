@@ -1,0 +1,350 @@
+"""The inspectors in a real JupyterLab and a real Chromium: what moves on the page when somebody uses them.
+
+    python -m pytest -m browser tests/browser
+
+Each test opens a copy of a notebook (or, where that is not written yet, a cell that makes its inspector), runs all
+of its cells, uses the controls as a reader would, and looks at the page. With MGIPS_SCREENSHOTS a folder, pictures
+of the pages stay there.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from mgips.doctor import browser
+
+ROOT = Path(__file__).parents[2]
+RUN_ALL = 1000 * int(os.environ.get("MGIPS_BROWSER_TIMEOUT", "600"))
+"""Milliseconds that a notebook may take to run."""
+LOOK = 30_000
+"""Milliseconds that a change on the page may take."""
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(browser() is None, reason="no Chromium: apt install chromium, or set BROWSER_PATH"),
+]
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install -e '.[dev]'")
+pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install -e '.[notebooks]'")
+expect = playwright.expect
+
+START = """
+from mgips.config import preset
+from mgips.data.tinytweets import tinytweets
+from mgips.model.mgips import MGIPS
+from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs
+corpus = tinytweets(sizes=(32, 16, 64))
+model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).eval()
+"""
+KERNEL_READY = """() => {
+    const context = window.jupyterapp.shell.currentWidget?.sessionContext, kernel = context?.session?.kernel;
+    return context?.isReady && kernel?.connectionStatus === 'connected' && kernel?.status === 'idle';
+}"""
+"""The page says idle before there is a kernel, and cells that run too early are forgotten."""
+NOTEBOOKS = {
+    "02_mutual_attention": "inspect_attention(model, corpus.test)",
+    "03_mge_row_column_weights": "inspect_mge(model, corpus.test)",
+    "05_pair_mining": "inspector = inspect_pairs(model, corpus)\ninspector",
+}
+"""Where a notebook is not there: what makes its inspector."""
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """JupyterLab on copies of the notebooks, with settings of its own; its address and its folder."""
+    home = tmp_path_factory.mktemp("lab")
+    folder = home / "notebooks"
+    if (ROOT / "notebooks").is_dir():
+        shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+    folder.mkdir(exist_ok=True)
+    if (ROOT / "runs" / "lessons").is_dir():  # models that the notebooks would train first
+        shutil.copytree(ROOT / "runs" / "lessons", home / "runs" / "lessons")
+    for name, cell in NOTEBOOKS.items():
+        if not (folder / f"{name}.ipynb").exists():
+            write_notebook(folder / f"{name}.ipynb", [START, cell])
+    kernel = home / "data" / "kernels" / "python3"  # this very interpreter, whatever else is registered
+    kernel.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    (kernel / "kernel.json").write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    for name, content in {
+        "notebook-extension/tracker": {"autoStartDefaultKernel": True},  # no dialog asks which one
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},  # no pop-up over a corner
+    }.items():
+        setting = home / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
+        setting.parent.mkdir(parents=True)
+        setting.write_text(json.dumps(content))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {
+        "JUPYTER_CONFIG_DIR": home / "config",
+        "JUPYTER_DATA_DIR": home / "data",
+        "JUPYTER_RUNTIME_DIR": home / "runtime",
+        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
+        "IPYTHONDIR": home / "ipython",
+        "OMP_NUM_THREADS": "1",
+    }
+    options = [
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder}",
+        "--IdentityProvider.token=",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    log = open(home / "lab.log", "wb")  # noqa: SIM115
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options],
+        env={**os.environ, **{name: str(value) for name, value in settings.items()}},
+        stdout=log,
+        stderr=subprocess.STDOUT,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(f"{address}/api/status", server, home / "lab.log")
+        yield address, folder
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    """Until the server answers, or a minute is over."""
+    for _ in range(120):
+        if server.poll() is not None:
+            break
+        try:
+            urllib.request.urlopen(address, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
+
+
+def write_notebook(path: Path, cells: list[str]) -> None:
+    """A notebook of code cells."""
+    made = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": cell}
+        for i, cell in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.write_text(
+        json.dumps(
+            {
+                "cells": made,
+                "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
+                "nbformat": 4,
+                "nbformat_minor": 5,
+            }
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    with playwright.sync_playwright() as tools:
+        opened = tools.chromium.launch(executable_path=browser(), args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def ran(lab, chromium):
+    """Opens a notebook, runs all of its cells, and gives the page and the inspector of a class."""
+    address, _ = lab
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()
+    keep = os.environ.get("MGIPS_SCREENSHOTS")
+
+    def run(name: str, css_class: str):
+        page.goto(f"{address}/lab/tree/{name}.ipynb?reset", timeout=LOOK * 2)
+        page.wait_for_function("window.jupyterapp && document.querySelector('.jp-NotebookPanel')", timeout=LOOK * 2)
+        idle = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
+        idle.wait_for(timeout=LOOK * 2)
+        page.wait_for_function(KERNEL_READY, timeout=LOOK * 2)
+        command(page, "application:toggle-left-area", LOOK)
+        command(page, "notebook:run-all-cells", RUN_ALL)
+        idle.wait_for(timeout=LOOK)
+        page.set_default_timeout(LOOK)
+        inspector = page.locator(f".{css_class}").first
+        inspector.scroll_into_view_if_needed()
+        expect(inspector).to_be_visible(timeout=LOOK)
+        return page, inspector
+
+    yield run
+    if keep:
+        Path(keep).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(keep) / f"{os.environ['PYTEST_CURRENT_TEST'].split('::')[-1].split(' ')[0]}.png")
+    context.close()
+
+
+def command(page, name: str, milliseconds: int) -> None:
+    """One of JupyterLab's commands, waited for; `evaluate` alone would wait for ever."""
+    page.evaluate(
+        "name => { window.ended = false; window.jupyterapp.commands.execute(name).then(() => { window.ended = true }) }",
+        name,
+    )
+    page.wait_for_function("window.ended", timeout=milliseconds)
+
+
+def key(slider, name: str) -> None:
+    """Focus a slider as a reader would with the tab key, and press a key."""
+    handle = slider.locator(".noUi-handle")
+    handle.focus()
+    handle.press(name)
+
+
+def no_error(inspector) -> None:
+    expect(inspector.locator(".mgips-error").first).to_be_hidden()
+
+
+def changed(view, before: str) -> str:
+    """Waits until a picture is another one, and gives its alternative text."""
+    picture = view.locator("img")
+    expect(picture).not_to_have_attribute("alt", before, timeout=LOOK)
+    return picture.get_attribute("alt")
+
+
+def inside(page, inspector) -> None:
+    """Nothing is cut off or reaches out of the page, and no two pictures or controls lie on each other."""
+    texts = inspector.locator(".widget-html-content, .widget-readout")
+    cut = texts.evaluate_all("all => all.filter(n => n.scrollWidth > n.clientWidth + 1).map(n => n.innerText)")
+    assert not cut
+    boxes = [
+        box.bounding_box()
+        for box in inspector.locator(".widget-dropdown, .widget-slider, .widget-button, .widget-text, img").all()
+        if box.is_visible()
+    ]
+    assert boxes and all(box["x"] + box["width"] <= 1280 for box in boxes)
+    for i, a in enumerate(boxes):
+        for b in boxes[i + 1 :]:
+            wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
+            high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
+            assert wide <= 1 or high <= 1, (a, b)
+
+
+def test_pairs(ran, lab):
+    page, pairs = ran("05_pair_mining", "mgips-pairs")
+    cards, status = pairs.locator(".mgips-mined:visible"), pairs.locator(".mgips-status")
+    shown = pairs.locator(".mgips-post-view b").first
+    expect(cards).not_to_have_count(0)
+    inside(page, pairs)
+
+    # K, by the keyboard
+    k = cards.count()
+    key(pairs.locator(".mgips-k"), "ArrowRight")
+    expect(cards).to_have_count(k + 1)
+    key(pairs.locator(".mgips-k"), "ArrowRight")
+    expect(cards).to_have_count(k + 2)
+    inside(page, pairs)
+
+    # next and previous, by button and by key
+    first = shown.inner_text()
+    pairs.locator(".mgips-next").click()
+    expect(shown).not_to_have_text(first)
+    expect(status).to_contain_text("Post 2 of")
+    second = shown.inner_text()
+    key(pairs.locator(".mgips-position"), "ArrowRight")
+    expect(status).to_contain_text("Post 3 of")
+    expect(shown).not_to_have_text(second)
+    key(pairs.locator(".mgips-position"), "ArrowLeft")
+    expect(shown).to_have_text(second)
+    pairs.locator(".mgips-prev").click()
+    expect(shown).to_have_text(first)
+    expect(pairs.locator(".mgips-prev")).to_be_disabled()
+
+    # a mined image opens its post
+    card = next(c for c in cards.all() if f"Image of post {first}" != c.locator("img").get_attribute("alt"))
+    wanted = re.sub(r"Image of post |: .*", "", card.locator("img").get_attribute("alt"))
+    card.locator(".mgips-open").click()
+    expect(shown).to_have_text(wanted)
+    expect(pairs.locator(".mgips-own img")).to_have_attribute("alt", re.compile(f"{re.escape(wanted)}|no image"))
+
+    # filters
+    total = int(re.search(r"of ([\d,]+)", status.inner_text())[1].replace(",", ""))
+    pairs.locator(".mgips-filter-type select").select_option("LOC")
+    expect(status).to_contain_text("that fit")
+    fit = int(re.search(r"of ([\d,]+) that fit", status.inner_text())[1].replace(",", ""))
+    assert 0 < fit < total
+    expect(pairs.locator(".mgips-post-view")).to_contain_text("LOC")
+    pairs.locator(".mgips-filter-image select").select_option("missing")
+    expect(pairs.locator(".mgips-own img")).to_have_attribute("alt", re.compile("no image"))
+    pairs.locator(".mgips-filter-image select").select_option("any")
+    pairs.locator(".mgips-filter-right select").select_option("wrong")
+    expect(pairs.locator(".mgips-post-view")).to_contain_text("prediction wrong")
+    pairs.locator(".mgips-filter-right select").select_option("any")
+    pairs.locator(".mgips-filter-type select").select_option("any")
+    expect(status).not_to_contain_text("that fit")
+
+    # search
+    search = pairs.locator(".mgips-search input")
+    search.fill(first)
+    search.press("Enter")
+    expect(shown).to_have_text(first)
+    expect(status).to_contain_text("Post 1 of 1 that fit")
+    search.fill("no such word anywhere")
+    search.press("Enter")
+    expect(status).to_contain_text("No post fits")
+    search.fill("")
+    search.press("Enter")
+    expect(status).not_to_contain_text("No post fits")
+
+    # export
+    pairs.locator(".mgips-export").click()
+    expect(status).to_contain_text("rows are in")
+    (file,) = lab[1].glob("mgips-pairs-*.csv")
+    assert len(file.read_text().splitlines()) == 1 + total * (k + 2)
+    no_error(pairs)
+    pairs.evaluate("node => node.scrollIntoView()")
+
+
+def test_attention(ran):
+    page, attention = ran("02_mutual_attention", "mgips-attention")
+    view = attention.locator(".mgips-view")
+    inside(page, attention)
+    alt = view.locator("img").get_attribute("alt")
+    key(attention.locator(".mgips-layer"), "ArrowLeft")
+    alt = changed(view, alt)
+    attention.locator(".mgips-head select").select_option("head 2")
+    alt = changed(view, alt)
+    assert "head 2" in alt
+    key(attention.locator(".mgips-word"), "ArrowRight")
+    alt = changed(view, alt)
+    attention.locator(".mgips-direction select").select_option("picture looks at the words")
+    alt = changed(view, alt)
+    assert "class token gives" in alt
+    key(attention.locator(".mgips-word"), "ArrowRight")
+    alt = changed(view, alt)
+    assert "crop 1, row 1, col 1 gives" in alt
+    inside(page, attention)
+    key(attention.locator(".mgips-post"), "ArrowRight")
+    changed(view, alt)
+    no_error(attention)
+    attention.evaluate("node => node.scrollIntoView()")
+
+
+def test_mge(ran):
+    page, mge = ran("03_mge_row_column_weights", "mgips-mge")
+    view = mge.locator(".mgips-view")
+    inside(page, mge)
+    alt = view.locator("img").get_attribute("alt")
+    assert "pass X1" in alt
+    key(mge.locator(".mgips-pass"), "ArrowRight")
+    alt = changed(view, alt)
+    assert "pass T1" in alt
+    key(mge.locator(".mgips-post"), "ArrowRight")
+    changed(view, alt)
+    no_error(mge)
+    mge.evaluate("node => node.scrollIntoView()")

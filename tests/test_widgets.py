@@ -1,0 +1,494 @@
+"""The inspectors without a browser: what their controls do, what they say, and what they do with bad input."""
+
+import dataclasses
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from builders import picture, tiny_model, tweets
+from PIL import Image
+from seqeval.metrics.sequence_labeling import get_entities
+
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.tinytweets import relevant, tinytweets
+from mgips.errors import ConfigError, DataError
+from mgips.mining import contrast_vectors, mine_split, mined
+from mgips.training import Run
+from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs
+from mgips.widgets.attention import PICTURE, WORDS
+from mgips.widgets.base import FALLBACK_BYTES, Button, Inspector, figure, png
+from mgips.widgets.html import Thumbnails, fitted, printable, text_width, thumbnail, tinted
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def days():
+    return tinytweets(sizes=(4, 4, 40), missing=0.2)
+
+
+@pytest.fixture
+def pairs(model, days):
+    return inspect_pairs(model, days, progress=False)
+
+
+def cards(pairs) -> list[str]:
+    """The HTML of the cards that are shown."""
+    return [card.value for card, box in zip(pairs._cards, pairs._pool, strict=True) if box.layout.display != "none"]
+
+
+# ---- pairs ----
+
+
+def test_it_shows_what_the_model_mined(pairs, model, days):
+    data = TweetDataset(days.test, model.batcher, progress=False)
+    found = mine_split(*contrast_vectors(model, data, progress=False), 3)
+    assert pairs.k == model.config.k == 3 and pairs.selected is days.test[0]
+    for place in (0, 17, 39):
+        pairs.select(place)
+        assert pairs.mined == [days.test[i].id for i in found.index[place]]
+        for card, name, score in zip(cards(pairs), pairs.mined, found.score[place], strict=True):
+            assert f">{name}<" in card and f"{score:.3f}" in card and 'alt="Image of post' in card
+        assert f"rank {found.own_rank[place] + 1} of 40" in pairs._own_view.value
+        truth = [relevant(days.test[place], days.test[i]) for i in found.index[place]]
+        assert ["✓ relevant" in card for card in cards(pairs)] == truth
+        assert ["✗ not relevant" in card for card in cards(pairs)] == [not t for t in truth]
+
+
+def test_gold_and_predicted_spans_are_named_beside_their_colour(pairs, model, days):
+    tags = model.predict(days.test)
+    for place in (1, 5):
+        pairs.select(place)
+        gold, predicted = pairs._post_view.value.split("predicted</span>")
+        for half, row in ((gold, days.test[place].tags), (predicted, tags[place])):
+            for kind in ("PER", "LOC", "ORG", "MISC"):
+                assert half.count(f">{kind}</b>") == sum(entity[0] == kind for entity in get_entities(list(row)))
+
+
+def test_next_previous_and_the_slider_go_from_post_to_post(pairs, days):
+    assert pairs._previous.disabled and not pairs._next.disabled
+    pairs._next.click()
+    pairs._next.click()
+    assert pairs.selected is days.test[2] and pairs._position.value == 3
+    pairs._previous.click()
+    assert pairs.selected is days.test[1] and days.test[1].id in pairs._post_view.value
+    pairs._position.value = 40
+    assert pairs.selected is days.test[39] and pairs._next.disabled
+    pairs._next.click()
+    assert pairs.selected is days.test[39]
+    assert "<b>40</b> of 40" in pairs._status.value
+
+
+def test_k_shows_and_hides_cards_and_makes_none(pairs):
+    pool = list(pairs._pool)
+    best = cards(pairs)
+    for k in (5, 1, 20, 2):
+        pairs.k = k
+        assert len(cards(pairs)) == len(pairs.mined) == k == pairs._k.value
+        assert cards(pairs)[:2] == best[: min(k, 2)] or k == 1
+    pairs._next.click()
+    pairs._k.value = 20
+    assert len(set(cards(pairs))) == 20 and pairs._pool == pool
+    for k in (0, 21):
+        with pytest.raises(ConfigError, match=f"k is {k}, but 20 images"):
+            pairs.k = k
+
+
+def test_filters_choose_posts(pairs, model, days):
+    predicted = model.predict(days.test)
+
+    def shown(**values):
+        for name in ("type", "right", "image"):
+            getattr(pairs, f"_{name}").value = values.get(name, "any")
+        return pairs.visible
+
+    everything = [t.id for t in days.test]
+    assert shown() == everything
+    assert shown(type="LOC") == [t.id for t in days.test if "B-LOC" in t.tags]
+    wrong = [t.id for t, p in zip(days.test, predicted, strict=True) if list(t.tags) != p]
+    assert shown(right="wrong") == wrong
+    assert shown(right="right") == [i for i in everything if i not in wrong]
+    missing = shown(image="missing")
+    assert missing == [t.id for t in days.test if t.image is None] and missing
+    assert "no image" in pairs._own_view.value
+    related = shown(image="related")
+    assert related == [t.id for t in days.test if t.truth.related]
+    assert sorted(missing + related + shown(image="unrelated")) == sorted(everything)
+    both = shown(type="PER", image="related")
+    assert both == [t.id for t in days.test if "B-PER" in t.tags and t.truth.related]
+    assert pairs.selected.id in both and f"of {len(both)} that fit, of 40" in pairs._status.value
+
+
+def test_the_post_stays_where_it_passes_the_filter(pairs, days):
+    pairs.select(next(i for i, t in enumerate(days.test) if "B-LOC" in t.tags and i > 4))
+    here = pairs.selected
+    pairs._type.value = "LOC"
+    assert pairs.selected is here
+    pairs._next.click()
+    assert pairs.selected.id == pairs.visible[pairs.visible.index(here.id) + 1]
+
+
+def test_search_finds_ids_and_words_and_says_when_there_is_nothing(pairs, days):
+    wanted = days.test[7]
+    pairs._search.value = wanted.id.upper()
+    assert pairs.visible == [wanted.id] and pairs.selected is wanted
+    word = next(w for w in wanted.words if len(w) > 4)
+    pairs._search.value = word
+    assert pairs.visible == [t.id for t in days.test if word.lower() in f"{t.id} {' '.join(t.words)}".lower()]
+    pairs._search.value = "no such word"
+    assert pairs.visible == [] and "No post fits" in pairs._status.value and pairs.selected is not None
+    assert pairs._next.disabled and pairs._previous.disabled and pairs._position.disabled
+    pairs._next.click()
+    assert len(pairs.to_frame()) == 0
+    pairs._search.value = ""
+    assert len(pairs.visible) == 40 and not pairs._next.disabled
+
+
+def test_a_mined_image_opens_its_post_whatever_the_filters_say(pairs):
+    pairs._search.value = pairs.selected.id
+    wanted = pairs.mined[0] if pairs.mined[0] != pairs.selected.id else pairs.mined[1]
+    pairs._opens[pairs.mined.index(wanted)].click()
+    assert pairs.selected.id == wanted and len(pairs.visible) == 40 and pairs._search.value == ""
+
+
+def test_select_by_id_and_an_id_that_is_not_there(pairs, days):
+    pairs.select(days.test[9].id)
+    assert pairs.selected is days.test[9] and pairs._position.value == 10
+    for wrong in ("nobody", 40, -1):
+        with pytest.raises(ConfigError, match="no post"):
+            pairs.select(wrong)
+    assert pairs.selected is days.test[9]
+
+
+def test_the_table_holds_a_row_for_each_pair(pairs, days, tmp_path):
+    pairs.k = 4
+    table = pairs.to_frame()
+    assert list(table.columns) == ["id", "rank", "mined", "score", "own", "relevant"] and len(table) == 160
+    by_id = {t.id: t for t in days.test}
+    for row in table.itertuples():
+        assert row.own == (row.id == row.mined) and row.relevant == relevant(by_id[row.id], by_id[row.mined])
+    pairs.select(12)
+    assert table[table.id == pairs.selected.id].mined.tolist() == pairs.mined
+    assert (table.groupby("id").score.diff().dropna() <= 0).all()
+    pd.testing.assert_frame_equal(pd.read_csv(pairs.to_csv(tmp_path / "pairs.csv")), table, check_dtype=False)
+
+
+def test_export_writes_beside_the_notebook_and_says_where(pairs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pairs._image.value = "missing"
+    export = next(w for w in pairs.children[0].children if "mgips-export" in w._dom_classes)
+    export.click()
+    (file,) = tmp_path.iterdir()
+    assert len(file.read_text().splitlines()) == 1 + 3 * len(pairs.visible)
+    assert str(file) in pairs._status.value and f"{3 * len(pairs.visible)} rows" in pairs._status.value
+
+
+def test_the_page_stands_alone(pairs, tmp_path):
+    page = pairs.to_html(tmp_path / "pairs.html", limit=5).read_text(encoding="utf-8")
+    assert page.count("<section>") == 5 and page.count("<img") == 5 * 4 == page.count('src="data:image/jpeg;base64,')
+    assert "<script" not in page and "http://" not in page.replace("http://t.co", "") and "<title>K = 3" in page
+    assert page.count('alt="') == 20
+
+
+def test_words_never_become_markup(model, tmp_path):
+    bad = '<script>alert("x")</script>'
+    post = Tweet(f"1{bad}", ("<b>bold</b>", bad, "&amp;"), ("O", "B-PER", "O"), picture(0))
+    pairs = inspect_pairs(model, Corpus("bad", (), (), (post, *tweets(4))), progress=False)
+    pairs._search.value = bad
+    pairs.to_html(tmp_path / "page.html")
+    views = [pairs._post_view.value, pairs._own_view.value, *cards(pairs), (tmp_path / "page.html").read_text()]
+    for view in views:
+        assert "<script" not in view and "<b>bold" not in view
+    assert "&lt;script&gt;" in pairs._post_view.value and "&amp;amp;" in pairs._post_view.value
+    assert "<script" not in inspect_attention(model, [post]).view.value
+    assert tinted(["<i>"], []) == "&lt;i&gt;"
+
+
+def test_missing_and_broken_pictures_get_a_placeholder(model, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no picture")
+    broken = dataclasses.replace(tweets(1)[0], id="broken", image=tmp_path / "broken.jpg", crops=())
+    gone = dataclasses.replace(broken, id="gone", image=tmp_path / "gone.jpg")
+    missing = dataclasses.replace(broken, id="missing", image=None)
+    posts = (broken, gone, missing, *tweets(3))
+    notes = [thumbnail(post)[1] for post in posts]
+    assert notes == ["image cannot be read", "image cannot be read", "no image", "", "", ""]
+    sizes = [Image.open(io.BytesIO(thumbnail(post)[0])).size for post in posts]
+    assert all(max(size) <= 140 for size in sizes)
+    pairs = inspect_pairs(model, Corpus("odd", (), (), posts), k=6, progress=False)
+    assert "cannot be read" in pairs._own_view.value and pairs.error.value == ""
+    assert sum("no image" in card for card in cards(pairs)) == 1
+    png(pairs.static(6))
+
+
+def test_few_thumbnails_stay_in_memory():
+    kept = Thumbnails(tweets(5), keep=2)
+    first = kept[0]
+    assert kept[0] is first
+    _ = kept[1], kept[0], kept[2]
+    assert list(kept._kept) == [0, 2] and kept[0] is first
+
+
+def test_posts_without_labels_or_truth(model):
+    posts = [dataclasses.replace(t, tags=()) for t in tweets(6)]
+    pairs = inspect_pairs(model, Corpus("plain", (), (), tuple(posts)), progress=False)
+    assert "(not labelled)" in pairs._post_view.value and "prediction" not in pairs._post_view.value
+    assert not any("relevant" in card for card in cards(pairs))
+    assert pairs.to_frame().relevant.isna().all()
+    assert list(pairs._image.options) == ["any", "missing"]
+    pairs._right.value = "right"
+    assert pairs.visible == []
+
+
+def test_a_run_and_its_folder(model, days, tmp_path):
+    model.save_pretrained(tmp_path)
+    inside = inspect_pairs(tmp_path, days, progress=False)
+    (kept,) = tmp_path.glob("mined-*.safetensors")
+    data = {"test": TweetDataset(days.test, model.batcher, progress=False)}
+    run = Run(model, None, None, 1, [], tmp_path, data)
+    assert inspect_pairs(run, days, progress=False).mined == inside.mined
+    assert list(tmp_path.glob("mined-*")) == [kept]
+    assert mined(model, data["test"], 3).index[0].tolist() == [
+        [t.id for t in days.test].index(name) for name in inside.mined
+    ]
+
+
+def test_what_cannot_be_inspected(model, days):
+    with pytest.raises(ConfigError, match="no split 'train2'; the splits are train, dev, test"):
+        inspect_pairs(model, days, "train2")
+    with pytest.raises(ConfigError, match="train split of empty is empty"):
+        inspect_pairs(model, Corpus("empty", (), (), days.test), "train")
+    with pytest.raises(ConfigError, match="k is 5, but there are 4 images"):
+        inspect_pairs(model, days, "dev", k=5, progress=False)
+    with pytest.raises(ConfigError, match="mines nothing"):
+        inspect_pairs(tiny_model(ips_loss=False, cl_loss=False), days)
+    for inspect in (inspect_attention, inspect_mge):
+        with pytest.raises(ConfigError, match="no posts"):
+            inspect(model, [])
+        with pytest.raises(ConfigError, match="no (images|interweave)"):
+            inspect(tiny_model(images=False), tweets())
+    with pytest.raises(ConfigError, match="no interweave"):
+        inspect_mge(tiny_model(mgi=False), tweets())
+
+
+def test_the_mined_are_read_with_k_max_no_larger_than_the_split(model, days):
+    assert inspect_pairs(model, days, "dev", k=2, progress=False).found.k == 4
+    assert inspect_pairs(model, days, k=2, k_max=5, progress=False).found.k == 5
+
+
+# ---- errors ----
+
+
+def test_an_error_shows_and_is_raised_under_test(pairs, monkeypatch):
+    def fail(*_):
+        raise ValueError("a <bad> day")
+
+    monkeypatch.setattr(pairs, "_post", fail)
+    with pytest.raises(ValueError):
+        pairs._next.click()
+    assert "ValueError: a &lt;bad&gt; day" in pairs.error.value and pairs.error.layout.display is None
+    with pytest.raises(ValueError):
+        pairs._position.value = 9
+    monkeypatch.undo()
+    pairs._next.click()
+    assert pairs.error.value == "" and pairs.error.layout.display == "none"
+
+
+def test_an_error_shows_and_is_not_raised_in_a_notebook(pairs, monkeypatch, tmp_path):
+    monkeypatch.setattr("mgips.widgets.base.under_test", lambda: False)
+    (tmp_path / "x").write_text("")
+    monkeypatch.setattr(pairs, "to_csv", lambda path: (_ for _ in ()).throw(DataError("The disk is full.")))
+    pairs._export_button.click()
+    assert "The disk is full." in pairs.error.value and "DataError" not in pairs.error.value
+    monkeypatch.setattr(pairs, "picture", lambda: 1 / 0)
+    bundle = pairs._repr_mimebundle_()
+    assert "image/png" not in bundle and "ZeroDivisionError" in pairs.error.value
+
+
+def test_under_test(monkeypatch):
+    from mgips.widgets.base import under_test
+
+    assert under_test()
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.delenv("MGIPS_TEST", raising=False)
+    assert not under_test()
+    monkeypatch.setenv("MGIPS_TEST", "1")
+    assert under_test()
+
+
+def test_the_front_end_can_press_a_button():
+    presses = []
+    button = Button(lambda: presses.append(1))
+    button._handle_custom_msg({"event": "click"}, [])
+    assert presses == [1]
+
+
+# ---- pictures ----
+
+
+@pytest.mark.parametrize("inspect", [inspect_pairs, inspect_attention, inspect_mge])
+def test_a_page_without_widgets_shows_a_picture_with_its_text(inspect, model, days):
+    made = inspect(model, days) if inspect is inspect_pairs else inspect(model, days.test)
+    data, metadata = made._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert data["image/png"].startswith(b"\x89PNG") and len(data["image/png"]) < FALLBACK_BYTES
+    assert Image.open(io.BytesIO(data["image/png"])).width > 500
+    assert data["text/plain"] == metadata["image/png"]["alt"] == made.describe()
+    assert made.selected.id in made.describe()
+    assert made.picture().get_suptitle()
+
+
+def test_a_picture_full_of_noise_still_fits(model):
+    drawn = figure(4, 4)
+    drawn.add_axes((0, 0, 1, 1)).imshow(np.random.RandomState(0).rand(400, 400, 3))
+    assert len(png(drawn)) > FALLBACK_BYTES >= len(png(drawn, limit=FALLBACK_BYTES))
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_and_pyplot_alone(pairs):
+    import matplotlib
+    import matplotlib.pyplot as plt
+
+    before, figures = dict(matplotlib.rcParams), plt.get_fignums()
+    png(pairs.static(2))
+    assert dict(matplotlib.rcParams) == before and plt.get_fignums() == figures
+
+
+def test_the_contact_sheet_says_what_it_shows(pairs, monkeypatch):
+    pairs.select(5)
+    sheet = pairs.static(3, k=4)
+    texts = [text.get_text() for text in sheet.texts]
+    assert "K = 4" in sheet.get_suptitle() and "3 posts" in sheet.get_suptitle()
+    assert len(sheet.axes) == 3 * 5 and pairs.selected.id in texts
+    shown = []
+    monkeypatch.setattr("mgips.widgets.pairs.show", lambda drawn, alt: shown.append((drawn, alt)))
+    pairs.show_static(2)
+    assert pairs.selected.id in shown[0][1] and len(shown[0][0].axes) == 2 * 4
+
+
+@pytest.mark.filterwarnings("error")
+def test_letters_that_the_font_lacks_become_a_box(model):
+    assert printable("a🫠\ufe0f我b") == "a□□b"
+    odd = Tweet("odd", ("🫠", "我", "$x$", "$", "\u200d", "x_{1", "_"), ("O",) * 7, picture(1))
+    for inspector in (
+        inspect_pairs(model, Corpus("odd", (), (), (odd, *tweets(3))), progress=False),
+        inspect_attention(model, [odd]),
+        inspect_mge(model, [odd]),
+    ):
+        png(inspector.picture())
+
+
+def test_long_text_is_cut_to_its_place():
+    assert fitted("short", 3, 8) == "short"
+    cut = fitted("W" * 200, 2, 8)
+    assert cut.endswith("…") and 1.7 < text_width(cut, 8) <= 2
+
+
+# ---- attention ----
+
+
+def test_attention_is_the_models_own_and_sums_to_one(model):
+    posts = tweets(4)
+    inspector = inspect_attention(model, posts)
+    inspector.select(1)
+    batch = model.batcher([posts[1]])
+    with torch.no_grad():
+        layers = model(batch, details=True).details.attention
+    m, n = 1 + 3 * inspector.side**2, batch.pieces.shape[1]
+    for layer in (1, 2):
+        for head in (0, 1, 3):
+            for direction, query in ((WORDS, 2), (PICTURE, 5)):
+                with inspector.setting():  # nothing is drawn
+                    inspector.layer.value, inspector.head.value, inspector.direction.value = layer, head, direction
+                    inspector.adapt()
+                    inspector.word.value = query
+                shares = inspector.shares()
+                total = shares.patches.sum() + shares.class_token + shares.words.sum() + shares.special
+                assert total == pytest.approx(1, abs=1e-5)
+                table = layers[layer - 1].text if direction == WORDS else layers[layer - 1].image
+                row = table[0].mean(0) if head == 0 else table[0, head - 1]
+                row = row[batch.first[0, query] if direction == WORDS else query]
+                over_image = row[:m] if direction == WORDS else row[n:]
+                assert shares.patches.flatten() == pytest.approx(over_image[1:].numpy(), abs=1e-6)
+                assert shares.picture == pytest.approx(float(over_image.sum()), abs=1e-5)
+    assert len(shares.words) == len(posts[1].words)
+
+
+def test_each_control_of_attention_draws_anew(model):
+    inspector = inspect_attention(model, tweets(4))
+    seen = {inspector.view.value}
+    for change in (
+        lambda: setattr(inspector.layer, "value", 1),
+        lambda: setattr(inspector.head, "value", 2),
+        lambda: setattr(inspector.word, "value", 3),
+        lambda: setattr(inspector.direction, "value", PICTURE),
+        lambda: setattr(inspector.word, "value", 4),
+        lambda: setattr(inspector.post, "value", 3),
+    ):
+        change()
+        assert inspector.view.value not in seen and inspector.error.value == ""
+        seen.add(inspector.view.value)
+    assert inspector.selected.id == "0-2" and inspector.word.options[0][0] == "class token"
+    inspector.direction.value = WORDS
+    assert [label for label, _ in inspector.word.options] == [
+        f"{i + 1} {word}" for i, word in enumerate(inspector.selected.words)
+    ]
+
+
+def test_towers_that_do_not_meet_look_at_themselves():
+    inspector = inspect_attention(tiny_model(mutual_attention=False), tweets(2))
+    assert inspector.shares().picture == 0
+    inspector.direction.value = PICTURE
+    assert inspector.shares().picture == pytest.approx(1, abs=1e-5)
+
+
+# ---- weights ----
+
+
+def test_weights_are_the_models_own(model):
+    posts = tweets(3)
+    inspector = inspect_mge(model, posts)
+    with torch.no_grad():
+        walk = model(model.batcher([posts[2]]), details=True).details.interwoven
+    inspector.select("0-2")
+    assert inspector.passes[:3] == ["X1", "T1", "X2"] and len(inspector.passes) == len(walk.weights)
+    for place, weights in enumerate(walk.weights):
+        assert inspector.rows()[place] == pytest.approx(weights.row[0, :, 0].numpy(), abs=1e-6)
+        assert inspector.columns()[place] == pytest.approx(weights.column[0, 0].numpy(), abs=1e-6)
+    before = inspector.view.value
+    inspector.step.value = 1
+    assert inspector.view.value != before and "pass T1" in inspector.view.value
+    lines = [line.get_label() for axes in inspector.picture().axes for line in axes.lines]
+    assert {f"uniform, 1/n = {1 / len(inspector.pieces()):.3f}", f"uniform, 1/d = {1 / 32:.4f}"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"row_weights": False}, "Row weights are off"),
+        ({"column_weights": "off"}, "Column weights are off"),
+        ({"column_weights": "printed"}, "as printed: 1 for every piece"),
+        ({"interweave_encoders": 7}, "Row weights of"),
+    ],
+)
+def test_every_kind_of_weights_can_be_drawn(changes, told):
+    inspector = inspect_mge(tiny_model(**changes), tweets(1))
+    assert told in inspector.describe() and inspector.error.value == ""
+
+
+def test_a_model_in_training_stays_in_training_and_is_looked_at_in_evaluation(model):
+    quiet = inspect_mge(model, tweets(1)).rows()
+    model.train()
+    try:
+        assert np.array_equal(inspect_mge(model, tweets(1)).rows(), quiet) and model.training
+    finally:
+        model.eval()
+
+
+def test_an_inspector_without_a_picture_is_our_own_mistake():
+    with pytest.raises(NotImplementedError):
+        Inspector("x").picture()
