@@ -15,3 +15,12 @@ TABLE1: dict[str, dict[str, dict[str, int]]] = {
     },
 }
 """Table 1: corpus → split → entities of each type, all entities, tweets."""
+
+TABLE3: dict[str, dict[str, tuple[float, float, float]]] = {
+    "full": {"twitter2015": (77.70, 76.04, 76.86), "twitter2017": (88.29, 88.75, 88.52)},
+    "no-ips": {"twitter2015": (74.66, 77.08, 75.85), "twitter2017": (87.20, 88.23, 87.71)},
+    "no-mgi": {"twitter2015": (75.09, 76.81, 75.94), "twitter2017": (86.87, 87.92, 87.39)},
+    "no-row": {"twitter2015": (76.03, 76.70, 76.36), "twitter2017": (88.25, 87.92, 88.08)},
+    "no-column": {"twitter2015": (76.12, 76.70, 76.41), "twitter2017": (87.79, 88.52, 88.15)},
+}
+"""Table 3, the ablation: variant (`mgips.config.VARIANTS`) → corpus → precision, recall, F1 in percent."""
