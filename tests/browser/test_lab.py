@@ -168,7 +168,7 @@ def ran(lab, chromium):
     page = context.new_page()
     keep = os.environ.get("MGIPS_SCREENSHOTS")
 
-    def run(name: str, css_class: str):
+    def run(name: str, css_class: str = "jp-Notebook"):
         page.goto(f"{address}/lab/tree/{name}.ipynb?reset", timeout=LOOK * 2)
         page.wait_for_function("window.jupyterapp && document.querySelector('.jp-NotebookPanel')", timeout=LOOK * 2)
         idle = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
@@ -233,6 +233,32 @@ def inside(page, inspector) -> None:
             wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
             high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
             assert wide <= 1 or high <= 1, (a, b)
+
+
+CELLS = """() => {
+    const cells = window.jupyterapp.shell.currentWidget.content.model.cells, told = [];
+    for (let i = 0; i < cells.length; i++) {
+        const cell = cells.get(i);
+        if (cell.type !== 'code') continue;
+        const kinds = [];
+        for (let j = 0; j < cell.outputs.length; j++) kinds.push(cell.outputs.get(j).type);
+        told.push({count: cell.executionCount, kinds: kinds});
+    }
+    return told;
+}"""
+
+
+@pytest.mark.parametrize("name", ["00_tour", "01_embedding", "04_interweave_and_gate", "06_training"])
+def test_it_runs_from_top_to_bottom(ran, name):
+    """The notebooks without an inspector; the others are run by the tests of theirs."""
+    page, _ = ran(name)
+    cells = page.evaluate(CELLS)
+    assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
+    assert not any("error" in cell["kinds"] for cell in cells)
+    wide = page.locator(".jp-Notebook .jp-OutputArea-output img").evaluate_all(
+        "all => all.map(picture => picture.getBoundingClientRect().right)"
+    )
+    assert all(right <= 1280 for right in wide)
 
 
 def test_pairs(ran, lab):
