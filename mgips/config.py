@@ -14,6 +14,8 @@ from mgips.errors import ConfigError
 
 RANDOM = "random"
 """In place of an encoder's name: start that tower from random weights."""
+WORDS, CHARACTERS = "words", "words+characters"
+"""In place of the text encoder's name: word vectors from a random start, without or with a CNN over letters."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class ModelConfig:
 
     # ---- encoders (§4.3) ----
     text_encoder: str = "google-bert/bert-base-uncased"
-    """Hub name or folder of a BERT-family encoder, or "random" for the sizes below."""
+    """Hub name or folder of a BERT-family encoder; "random" for the sizes below; "words" or "words+characters" for
+    vectors of words (Table 2's BiLSTM rows)."""
     image_encoder: str = "openai/clip-vit-base-patch32"
     """Hub name or folder of a CLIP vision encoder, or "random" for the text tower's sizes."""
     hidden_size: int = 768
@@ -47,6 +50,10 @@ class ModelConfig:
     # ---- the parts, each with its switch (Tables 2-3) ----
     images: bool = True
     """Off: the text tower and the CRF alone ("text")."""
+    bilstm: bool = False
+    """A BiLSTM over the words, before the classifier (Table 2's BiLSTM rows)."""
+    crf: bool = True
+    """Off: each word's tag by itself, with a softmax (Table 2's row BERT)."""
     mutual_attention: bool = True
     """§3.2: each tower attends to the other. Off: two plain encoders."""
     mgi: bool = True
@@ -100,6 +107,11 @@ class ModelConfig:
             self.crop_size % self.patch_size == 0,
             f"crop_size {self.crop_size} is no multiple of patch_size {self.patch_size}.",
         )
+        need(
+            not self.images or self.text_encoder not in (WORDS, CHARACTERS),
+            f"text_encoder {self.text_encoder!r} has no layers for an image to meet; use images=False.",
+        )
+        need(self.crf or not self.bio_constraint, "bio_constraint is a constraint on the CRF's paths; use crf=True.")
         need(self.mge_ffn_ratio > 0, f"mge_ffn_ratio is {self.mge_ffn_ratio}; it must be above 0.")
         if self.images and self.mgi:
             need(
@@ -180,6 +192,9 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     "base": (ModelConfig(), TrainConfig()),
 }  # fmt: skip
 
+# Nothing pretrained, so that everything learns fast, and drops out as much as those models' authors let it.
+FROM_WORDS = {"hidden_size": 300, "num_heads": 1, "dropout": 0.5, "lr_text": 2e-3, "lr_head": 2e-3}
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "text": {"images": False},
@@ -190,8 +205,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-row": {"row_weights": False},
     "no-column": {"column_weights": "off"},
     "no-mutual": {"mutual_attention": False},
+    "bert": {"images": False, "crf": False},
+    "bert-bilstm-crf": {"images": False, "bilstm": True, "lr_head": 2e-3},
+    "bilstm-crf": {"images": False, "text_encoder": WORDS, "bilstm": True, **FROM_WORDS},
+    "cnn-bilstm-crf": {"images": False, "text_encoder": CHARACTERS, "bilstm": True, **FROM_WORDS},
 }
-"""The ablations of Table 3 and a few more, as changes to a ModelConfig."""
+"""The ablations of Table 3 and a few more, and Table 2's text rows ("text" is BERT-CRF), as changes to either
+configuration."""
 
 
 def preset(name: str, variant: str = "full", **changes: Any) -> tuple[ModelConfig, TrainConfig]:
@@ -212,7 +232,8 @@ def preset(name: str, variant: str = "full", **changes: Any) -> tuple[ModelConfi
     for change in changes:
         if change not in fields[0] | fields[1]:
             raise ConfigError(f"There is no setting {change!r} in ModelConfig or TrainConfig.")
+    changes = {**VARIANTS[variant], **changes}
     return (
-        dataclasses.replace(model, **VARIANTS[variant], **{k: v for k, v in changes.items() if k in fields[0]}),
+        dataclasses.replace(model, **{k: v for k, v in changes.items() if k in fields[0]}),
         dataclasses.replace(train, **{k: v for k, v in changes.items() if k in fields[1]}),
     )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mgips.config import ModelConfig
+from mgips.config import CHARACTERS, ModelConfig
 from mgips.data.corpus import TAGS, Tweet
 from mgips.data.pictures import CropCache, crop_cache
 from mgips.errors import DataError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TAG_IDS = {tag: i for i, tag in enumerate(TAGS)}
+LETTERS = 24
+"""UTF-8 bytes of a word that are read; a link's tail tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Batch:
     """(B, crops, side, side, 3) uint8; None for a model without images."""
     has_image: Tensor
     """(B,) bool, False where the default image stands in."""
+    characters: Tensor | None = None
+    """(B, n, letters) int64: a word's bytes at its first piece, for a model of words and letters."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -142,11 +146,26 @@ class Batcher:
             tags=pad([e.tags for e in encoded], w, 0) if labelled else None,
             crops=crops,
             has_image=has_image,
+            characters=self._characters(tweets, encoded, n) if self.config.text_encoder == CHARACTERS else None,
         )
+
+    @staticmethod
+    def _characters(tweets: Sequence[Tweet], encoded: Sequence[Encoded], n: int) -> Tensor:
+        found = torch.zeros(len(tweets), n, LETTERS, dtype=torch.int64)
+        for row, (tweet, one) in enumerate(zip(tweets, encoded, strict=True)):
+            for place, word in zip(one.first, tweet.words, strict=False):  # words past the cut have no place
+                read = letters(word)
+                found[row, place, : len(read)] = torch.tensor(read)
+        return found
 
     def __call__(self, tweets: Sequence[Tweet]) -> Batch:
         """Some tweets as one batch, pictures decoded on the spot."""
         return TweetDataset(tweets, self, progress=False)[range(len(tweets))]
+
+
+def letters(word: str) -> list[int]:
+    """The first `LETTERS` bytes of a word, each plus one: 0 is padding."""
+    return [byte + 1 for byte in word.encode()[:LETTERS]]
 
 
 class TweetDataset(Dataset):

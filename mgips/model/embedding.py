@@ -19,8 +19,10 @@ class TextEmbedding(nn.Module):
         super().__init__()
         self.bert = model.embeddings
 
-    def forward(self, pieces: Tensor) -> Tensor:
-        """(B, n) piece ids → (B, n, d)."""
+    def forward(self, pieces: Tensor, characters: Tensor | None = None) -> Tensor:
+        """(B, n) piece ids → (B, n, d). A model of words and letters also takes its bytes, (B, n, letters)."""
+        if characters is not None:
+            return self.bert(input_ids=pieces, characters=characters)
         return self.bert(input_ids=pieces)
 
 

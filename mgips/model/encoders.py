@@ -27,9 +27,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from mgips.config import RANDOM, ModelConfig
+from mgips.config import CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
+from mgips.model.baselines import WordEncoder, word_tokenizer
 
 TEXT_FAMILY = ("bert", "roberta", "xlm-roberta")
 QKV = tuple[Tensor, Tensor, Tensor]
@@ -121,6 +122,10 @@ def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, An
 
     `stored` is a saved model's text configuration: the architecture is rebuilt from it, unloaded.
     """
+    if config.text_encoder in (WORDS, CHARACTERS):
+        if stored is not None:
+            return WordEncoder(BertConfig(**stored), config.text_encoder == CHARACTERS)
+        return WordEncoder.build(config, vocabulary)
     if stored is not None:
         stored = dict(stored)
         return AutoModel.from_config(AutoConfig.for_model(stored.pop("model_type"), **stored), add_pooling_layer=False)
@@ -171,16 +176,20 @@ def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict
     return _without_missing("image encoder", config.image_encoder, loaded)
 
 
+def reach(text: dict[str, Any]) -> int:
+    """The longest text, in pieces, that a text encoder of this configuration reads."""
+    return text["max_position_embeddings"] - (0 if text["model_type"] == "bert" else text["pad_token_id"] + 1)
+
+
 def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: ModelConfig) -> None:
     """Both towers need the same depth, width and heads, since keys and values pass between them.
 
     Raises:
         ConfigError: naming the first two numbers that differ.
     """
-    reach = text.max_position_embeddings - (0 if text.model_type == "bert" else text.pad_token_id + 1)
-    if config.max_length > reach:
+    if config.max_length > reach(text.to_dict()):
         raise ConfigError(
-            f"max_length is {config.max_length}, but {config.text_encoder!r} reads at most {reach} pieces."
+            f"max_length is {config.max_length}, but {config.text_encoder!r} reads at most {reach(text.to_dict())} pieces."
         )
     if image is None:
         return
@@ -203,6 +212,8 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
 
 def load_tokenizer(config: ModelConfig, tweets: Iterable[Tweet] = ()) -> PreTrainedTokenizerBase:
     """The text encoder's tokenizer, or, for a random start, one whose vocabulary is made from `tweets`."""
+    if config.text_encoder in (WORDS, CHARACTERS):
+        return word_tokenizer(word for tweet in tweets for word in tweet.words)
     if config.text_encoder != RANDOM:
         # RoBERTa's family marks a word's start by the space before it, and words come to it one by one.
         options = {} if Path(config.text_encoder).joinpath("vocab.txt").exists() else {"add_prefix_space": True}

@@ -21,6 +21,7 @@ from mgips.config import ModelConfig
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import RunError
+from mgips.model.baselines import BiLSTM, IndependentTags
 from mgips.model.contrastive import ContrastHead, cl_loss, gather_with_gradient, ips_loss, mine, relevance
 from mgips.model.crf import CRF, bio_allowed
 from mgips.model.embedding import ImageEmbedding, TextEmbedding
@@ -69,7 +70,7 @@ class Output:
     loss: Tensor | None = None
     """Eq. 19; None where the batch has no tags."""
     terms: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    """The loss's terms by name: crf, ips, cl. Their sum is `loss`."""
+    """The loss's terms by name: crf (softmax without one), ips, cl. Their sum is `loss`."""
     relevance: Tensor | None = None
     """Eq. 14: (B, N), rows are texts, columns images; N = B × processes."""
     positives: Tensor | None = None
@@ -126,8 +127,10 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             self.image_gate = PrePostGate(d, config.gate) if fused_contrast else None
         self.text_head = ContrastHead(d) if config.contrast else None
         self.image_head = ContrastHead(d) if config.contrast else None
+        self.bilstm = BiLSTM(d, config.dropout) if config.bilstm else None
         self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(d, len(TAGS)))
-        self.crf = CRF(len(TAGS), batch_first=True, allowed=bio_allowed(TAGS) if config.bio_constraint else None)
+        allowed = bio_allowed(TAGS) if config.bio_constraint else None
+        self.crf = CRF(len(TAGS), batch_first=True, allowed=allowed) if config.crf else IndependentTags()
 
     @classmethod
     def build(cls, config: ModelConfig, tweets: Iterable[Tweet] = (), seed: int | None = None) -> MGIPS:
@@ -147,7 +150,7 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.crf.transitions.device
+        return self.classifier[-1].weight.device
 
     def forward(self, batch: Batch, details: bool = False, contrast: bool = False) -> Output:
         """Emissions, and with gold tags the loss and its terms.
@@ -158,7 +161,7 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             contrast: compare texts with images and mine, even where neither tags nor details ask for it.
         """
         config, mask = self.config, batch.piece_mask
-        text = self.text_embedding(batch.pieces)  # §3.1: (B, n, d)
+        text = self.text_embedding(batch.pieces, batch.characters)  # §3.1: (B, n, d)
         image = self.image_embedding(batch.crops) if self.image_embedding is not None else None  # (B, m, d)
 
         meet = config.mutual_attention
@@ -174,11 +177,14 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
                 image, image_gate = self.image_gate(walk.image[-2], walk.image[-1])
 
         words = text.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, text.shape[-1]))  # (B, w, d)
+        if self.bilstm is not None:
+            words = self.bilstm(words, batch.word_mask)
         out = Output(emissions=self.classifier(words).float())
         if details:
             out.details = Details(attention, walk, text_gate, image_gate, text, image)
         if batch.tags is not None:
-            out.terms["crf"] = -self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")  # eq. 18
+            likelihood = self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")
+            out.terms["crf" if config.crf else "softmax"] = -likelihood  # eq. 18
         if config.contrast and (contrast or details or batch.tags is not None):  # §3.4
             if config.contrast_on == "fused":
                 pair = text, image
@@ -237,7 +243,7 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
 
     def emissions(self, batch: Batch) -> Tensor:
         """(B, w, C): the forward pass without losses and without what only they read."""
-        return self.forward(dataclasses.replace(batch, tags=None)).emissions
+        return self(dataclasses.replace(batch, tags=None)).emissions
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules by the learning rate they share (§4.3): text, image, fusion, contrast, head."""
@@ -246,7 +252,7 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             "image": [self.image_embedding, self.encoder.image],
             "fusion": [self.interweave, self.text_gate, self.image_gate],
             "contrast": [self.text_head, self.image_head],
-            "head": [self.classifier, self.crf],
+            "head": [self.bilstm, self.classifier, self.crf],
         }
         return {name: [m for m in modules if m is not None] for name, modules in parts.items()}
 
