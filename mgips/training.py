@@ -106,6 +106,7 @@ def train(
     resume: bool = False,
     progress: bool = True,
     on_step: Callable[[int, Batch, dict[str, Tensor]], None] | None = None,
+    on_epoch: Callable[[int, MGIPS], None] | None = None,
 ) -> Run:
     """Train on `corpus.train`, choose the epoch by dev F1, score the test split once with it.
 
@@ -114,6 +115,7 @@ def train(
         folder: the run folder; without one nothing is written.
         resume: go on from the folder's checkpoint; the weights come out bitwise as if never interrupted.
         on_step: called after each step with its number, its batch and its loss terms (still on the device).
+        on_epoch: called after each epoch, once its dev scores are known, with its number and the model.
 
     Raises:
         ConfigError: settings that do not fit the corpus.
@@ -232,6 +234,8 @@ def train(
                 best = {"f1": found.f1, "epoch": epoch + 1, "weights": snapshot(model)}
                 if record:
                     record.save_weights(best["weights"])
+            if on_epoch is not None:
+                on_epoch(epoch + 1, model)
             sums, seconds, started = {}, 0.0, time.perf_counter()
             checkpoint()
             if record:
@@ -282,6 +286,14 @@ def check_corpus(corpus: Corpus, model: ModelConfig, config: TrainConfig) -> Non
         if unlabelled is not None:
             raise ConfigError(
                 f"Tweet {unlabelled!r} of the {name} split of {corpus.name} has no tags; training needs them."
+            )
+    known = {(tweet.id, tweet.words) for tweet in corpus.train}
+    for name in ("dev", "test"):
+        leak = next((tweet.id for tweet in corpus.splits[name] if (tweet.id, tweet.words) in known), None)
+        if leak is not None:
+            raise ConfigError(
+                f"Tweet {leak!r} of the {name} split of {corpus.name} is in train too, and would be scored on what it "
+                "was trained on; remove it from train."
             )
     size = min(config.batch_size, len(corpus.train))
     if model.contrast and model.ips_loss and model.k > size:

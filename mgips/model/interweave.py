@@ -161,18 +161,21 @@ class MGE(nn.Module):
             # departure by switch: "mean" undoes the 1/n that a softmax over n tokens brings
             weights = weights + (row * text_mask.sum(1)[:, None, None] if self.scale == "mean" else row)
         if self.w4 is not None:
-            if self.column == "printed":
-                column = printed_column_weights(matrix, self.w4)
-                weights = weights + column
-            else:
-                column = column_weights(matrix, self.w4, text_mask)
-                weights = weights + (column * column.shape[-1] if self.scale == "mean" else column)
+            column = self.column_grained(matrix, text_mask)
+            rescale = self.scale == "mean" and self.column == "feature"
+            weights = weights + (column * column.shape[-1] if rescale else column)
         fused = (weights * text_mask.unsqueeze(-1)).to(source.dtype) * source  # eq. 7, and the sum of eq. 8
 
         if self.text_to_image is not None:
             fused = self.text_to_image(fused, guide.shape[1])  # f3: (B, n, d) → (B, m, d)
         y = self.norm1(guide + self.project(fused))
         return self.norm2(y + self.ffn(y)), MGEWeights(self.guide, row, column, matrix)
+
+    def column_grained(self, matrix: Tensor, text_mask: Tensor) -> Tensor:
+        """Eq. 6, second line, as `column` says: (B, n, d) and (B, n) → (B, 1, d), or (B, n, 1) as printed."""
+        if self.column == "printed":
+            return printed_column_weights(matrix, self.w4)
+        return column_weights(matrix, self.w4, text_mask)
 
 
 @dataclass

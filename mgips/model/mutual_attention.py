@@ -56,7 +56,13 @@ class MutualAttentionEncoder(nn.Module):
         self.image = image
 
     def forward(
-        self, text: Tensor, image: Tensor | None, text_mask: Tensor, exchange: bool = True, attention: bool = False
+        self,
+        text: Tensor,
+        image: Tensor | None,
+        text_mask: Tensor,
+        exchange: bool = True,
+        attention: bool = False,
+        image_sees: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None, list[LayerAttention]]:
         """Both towers' last hidden states, H^t (B, n, d) and H^v (B, m, d).
 
@@ -66,9 +72,11 @@ class MutualAttentionEncoder(nn.Module):
             text_mask: (B, n) bool, False on padding, which nobody attends to, on either side.
             exchange: off for two towers that do not meet.
             attention: also return each layer's attention.
+            image_sees: (B, n) bool, the text positions that image queries see; `text_mask` by default.
         """
         exchange = exchange and image is not None
         see_text = text_mask[:, None, None, :]  # (B, 1, 1, n)
+        image_sees_text = see_text if image_sees is None else image_sees[:, None, None, :]
         see_image = None if image is None else text_mask.new_ones(len(image), 1, 1, image.shape[1])  # (B, 1, 1, m)
         text_keys = text_values = split_heads(text, self.text.heads)  # eq. 3: the raw embeddings
         image_keys = image_values = None if image is None else split_heads(image, self.image.heads)
@@ -90,7 +98,7 @@ class MutualAttentionEncoder(nn.Module):
                 mask, own = see_image, (k, v)
                 if exchange:
                     k, v = torch.cat([text_keys, k], 2), torch.cat([text_values, v], 2)
-                    mask = torch.cat([see_text, see_image], -1)
+                    mask = torch.cat([image_sees_text, see_image], -1)
                 dropout = self.image.attention_dropout if self.training else 0.0
                 context, image_attention = attend(q, k, v, mask, dropout, attention)
                 image = self.image.finish(index, image, context)
