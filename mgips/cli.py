@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | predict | sweep | audit | doctor | demo`.
+"""`python -m mgips train | evaluate | probe | predict | sweep | audit | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -7,8 +7,10 @@ defaults. A user's mistake is printed as one sentence, with exit status 2.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +91,53 @@ class Evaluate:
         tweets = corpus.splits[self.split]
         found = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
         print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        return 0
+
+
+@dataclass
+class Probe:
+    """Show a trained model blank, noisy and swapped pictures, and measure what that changes.
+
+    Prints a table, and leaves probe.json and a figure, probe.png and probe.svg, in the run folder.
+    """
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    corpus: CorpusName | None = None
+    """Otherwise the one it was trained on."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    split: Literal["train", "dev", "test"] = "test"
+    """Which split."""
+    seed: int = 0
+    """Seeds the noise, the swaps and the bootstrap."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    out: Root = None
+    """Where probe.json and the figure go instead."""
+
+    def __call__(self) -> int:
+        from mgips.data.corpus import load_corpus
+        from mgips.figures.probe import save
+        from mgips.model.mgips import MGIPS
+        from mgips.probe import probe
+
+        model = MGIPS.from_pretrained(self.run).to(device())
+        corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
+        folder = self.out or self.run
+        with contextlib.suppress(OSError):
+            if self.out is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+        if not (folder.is_dir() and os.access(folder, os.W_OK)):
+            raise ConfigError(f"{folder} is no folder that can be written to; name one with --out.")
+        told = self.run / "run.json"
+        if told.exists() and json.loads(told.read_text(encoding="utf-8"))["corpus"]["sha256"] != corpus.fingerprint():
+            print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
+        found = probe(model, corpus, self.split, self.seed)
+        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        save(found.to_dict(), folder)
+        if not self.json:
+            print(f"\nprobe.json, probe.png and probe.svg are in {folder}.")
         return 0
 
 
@@ -179,13 +228,13 @@ class Sweep:
     """Run the grid behind a table or a figure, and leave one result file a run; what is there is not run again."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GRID")]
-    """table3, fig6, fig7 or fig8."""
+    """table2-text, table3, fig5, fig6, fig7, fig8, fig9, fig11, probe, protocol or switches (`mgips.experiments.GRIDS`)."""
     corpus: CorpusName = "tinytweets"
     """tinytweets, twitter2015 or twitter2017."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    preset: Literal["tiny", "minilm", "base"] = "tiny"
-    """Where every row starts from."""
+    preset: Literal["tiny", "minilm", "base"] | None = None
+    """Where every row starts from; otherwise the grid's own."""
     text_encoder: str | None = None
     """In place of the preset's: hub name or folder."""
     image_encoder: str | None = None
@@ -205,7 +254,7 @@ class Sweep:
         encoders = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder}
         changes = {name: value for name, value in encoders.items() if value is not None}
         done = sweep(
-            self.name, self.corpus, self.root, self.preset, changes, self.rows, self.seeds, self.jobs, self.out
+            self.name, self.corpus, self.root, self.preset or "", changes, self.rows, self.seeds, self.jobs, self.out
         )
         lacking = missing(self.name, self.corpus, self.out)
         print(f"{done} runs done; {len(lacking)} of the grid still to run. Test F1 on {self.corpus}:")
@@ -279,7 +328,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         commands = []
-        for command in (Train, Evaluate, Predict, Sweep, Audit, Doctor, Demo):
+        for command in (Train, Evaluate, Probe, Predict, Sweep, Audit, Doctor, Demo):
             name = command.__name__.lower()
             options = {"default": train_defaults(arguments[1:])} if command is Train else {}
             commands.append(Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **options)])

@@ -1,5 +1,7 @@
 """Scores against sets of spans counted by hand, in both readings."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from mgips.data.corpus import TAGS
 from mgips.errors import MGIPSError
-from mgips.evaluate import counts_f1, paired_bootstrap, score, spans, tweet_counts
+from mgips.evaluate import counts_f1, f1_interval, flip_rate, flips, paired_bootstrap, score, spans, tweet_counts
 
 sequences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
 
@@ -148,3 +150,60 @@ def test_systems_scored_on_different_tweets_are_refused():
     for other in ([b[:-1]], [np.roll(b, 1, 0)], [b, b]):
         with pytest.raises(MGIPSError, match="same tweets"):
             paired_bootstrap([a], other)
+
+
+def pooled_f1(rows) -> float:
+    """F1 of some tweets' (right, predicted, gold), added up one by one."""
+    right, predicted, gold = (sum(int(row[i]) for row in rows) for i in range(3))
+    return 2 * right / (predicted + gold) if predicted + gold else 0.0
+
+
+def test_an_f1s_interval_is_that_of_resampling_tweet_by_tweet():
+    counts, draws = some_counts(4)[0], 300
+    rng, samples = np.random.RandomState(9), []
+    rng.randint(1, size=draws)  # which seed, of one
+    for times in rng.multinomial(len(counts), [1 / len(counts)] * len(counts), size=draws):
+        samples.append(pooled_f1([row for row, n in zip(counts, times, strict=True) for _ in range(n)]))
+    found = f1_interval([counts], draws, seed=9)
+    assert (found.value, found.count) == (pytest.approx(pooled_f1(counts)), counts[:, 2].sum())
+    assert (found.low, found.high) == pytest.approx((np.quantile(samples, 0.025), np.quantile(samples, 0.975)))
+    assert found.low < found.value < found.high
+
+
+def test_an_f1s_interval_tends_to_that_of_all_resamples_there_are():
+    counts = np.array([[1, 1, 1], [0, 1, 2], [2, 3, 2]])
+    every = sorted(pooled_f1(chosen) for chosen in product(counts, repeat=3))  # 27, each as likely as the others
+    found = f1_interval([counts], 40_000)
+    # Each resample holds 3.7 % of the probability: a tail of 2.5 % lies inside the first and inside the last.
+    assert (found.low, found.high) == pytest.approx((every[0], every[-1]))
+
+
+def test_an_f1_of_several_seeds_is_their_mean_and_its_interval_covers_their_spread():
+    good, bad = np.array([[2, 2, 2]] * 40), np.array([[1, 2, 2]] * 40)
+    found = f1_interval([good, bad])
+    assert found.value == pytest.approx(0.75) and found.count == 160
+    assert (found.low, found.high) == pytest.approx((0.5, 1.0))  # one time in four both draws are the same seed
+    assert f1_interval([good, good]).low == f1_interval([good]).high == 1.0
+
+
+def test_flips_are_posts_with_any_other_tag():
+    first = [["O", "B-PER"], ["B-LOC"], ["O", "O", "O"]]
+    second = [("O", "B-PER"), ("B-ORG",), ("O", "O", "B-LOC")]
+    assert flips(first, second).tolist() == [False, True, True]
+    assert flips(first, first).tolist() == [False] * 3 and flips([], []).shape == (0,)
+
+
+@pytest.mark.parametrize(("changed", "posts"), [(0, 12), (3, 12), (12, 12), (61, 300)])
+def test_a_flip_rates_ends_are_the_rates_that_the_data_would_just_refuse(changed, posts):
+    """Wilson's interval by its definition: |share - p| = 1.96 standard errors, the errors being those of p."""
+    found = flip_rate([["O"]] * posts, [["B-PER"]] * changed + [["O"]] * (posts - changed))
+    assert (found.value, found.count) == (changed / posts, posts) and 0 <= found.low <= found.value <= found.high <= 1
+    for p in (found.low, found.high):
+        if 1e-9 < p < 1 - 1e-9:
+            assert abs(found.value - p) == pytest.approx(1.959964 * np.sqrt(p * (1 - p) / posts), rel=1e-5)
+    assert (found.low < 1e-9) == (changed == 0) and (found.high > 1 - 1e-9) == (changed == posts)
+
+
+def test_of_no_posts_nothing_is_known():
+    found = flip_rate([], [])
+    assert (found.value, found.low, found.high, found.count) == (0, 0, 1, 0)

@@ -1,0 +1,370 @@
+"""Do images matter? Every number of a probe counted again the plain way; titles that follow the intervals."""
+
+import json
+from dataclasses import replace
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from builders import corpus as small_corpus
+from builders import tiny_model, tweets
+from matplotlib.text import Text
+from scipy import stats
+from seqeval.metrics import f1_score
+
+matplotlib.use("agg")
+
+from mgips.cli import main  # noqa: E402
+from mgips.data.batch import TweetDataset  # noqa: E402
+from mgips.data.counterfactual import blank, mined, noise, same_type, shuffled  # noqa: E402
+from mgips.data.tinytweets import tinytweets  # noqa: E402
+from mgips.errors import ConfigError  # noqa: E402
+from mgips.evaluate import paired_bootstrap, score, spans, tweet_counts  # noqa: E402
+from mgips.experiments import GRIDS, result_path  # noqa: E402
+from mgips.figures import style  # noqa: E402
+from mgips.figures.probe import average, fig_probe, finding, probe_figure  # noqa: E402
+from mgips.mining import contrast_vectors  # noqa: E402
+from mgips.model.contrastive import relevance  # noqa: E402
+from mgips.probe import part_counts, probe  # noqa: E402
+from mgips.training import weights_hash  # noqa: E402
+
+DRAWS = 200
+
+
+def sensitive(**changes):
+    """A random model whose tags change easily."""
+    model = tiny_model(**changes)
+    with torch.no_grad():
+        model.classifier[-1].weight *= 40
+    return model
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A corpus, a model that is touched by every picture, and its probe."""
+    corpus = tinytweets(1, sizes=(64, 1, 64), missing=0.2)
+    model = sensitive()
+    return corpus, model, probe(model, corpus, seed=5, draws=DRAWS, progress=False)
+
+
+def best_other(model, posts):
+    """The picture that each text ranks highest among other posts', by a loop over the whole matrix."""
+    data = TweetDataset(posts, model.batcher, progress=False)
+    scores = relevance(*(x.double() for x in contrast_vectors(model, data, progress=False)))
+    found = []
+    for i in range(len(posts)):
+        others = [j for j, post in enumerate(posts) if j != i and post.image is not None]
+        found.append(max(others, key=lambda j: float(scores[i, j])))  # noqa: B023
+    return found
+
+
+def test_every_condition_is_what_prediction_of_the_swapped_posts_gives(small):
+    corpus, model, found = small
+    posts, true = corpus.test, model.predict(corpus.test)
+    twins, alone = same_type(posts, 5)
+    others = {"blank": blank(posts), "noise": noise(posts, 5), "shuffled": shuffled(posts, 5), "same-type": twins,
+              "mined": mined(posts, best_other(model, posts))}  # fmt: skip
+    assert [one.name for one in found.conditions] == ["true", *others]
+    assert alone.any() and any(f"leaves out {alone.sum()} posts" in note for note in found.notes)
+    for one in found.conditions[1:]:
+        rows = [i for i in range(len(posts)) if one.name != "same-type" or not alone[i]]
+        tags = model.predict(others[one.name])
+        gold = [list(posts[i].tags) for i in rows]
+        f1 = [f1_score(gold, [x[i] for i in rows], zero_division=0) for x in (true, tags)]
+        assert one.f1.value == pytest.approx(f1[1]) and one.difference.difference == pytest.approx(f1[1] - f1[0])
+        assert (one.posts, one.f1.count) == (len(rows), sum(len(spans(posts[i].words, posts[i].tags)) for i in rows))
+        given = [i for i in rows if one.name == "mined" or posts[i].image is not None]
+        assert one.flips.count == len(given)
+        assert one.flips.value == pytest.approx(np.mean([true[i] != tags[i] for i in given]))
+        assert one.f1.low <= one.f1.value <= one.f1.high and one.flips.value > 0
+        before, after = (tweet_counts(gold, [x[i] for i in rows]) for x in (true, tags))
+        assert one.difference == paired_bootstrap([before], [after], DRAWS, 5)
+    assert found.conditions[0].f1.value == pytest.approx(score([t.tags for t in posts], true).f1)
+    assert found.conditions[0].flips is None and found.conditions[0].difference is None
+    told = found.corpus, found.sha256, found.weights, found.split, found.seed, found.posts
+    assert told == ("tinytweets", corpus.fingerprint(), weights_hash(model), "test", 5, 64)
+    assert found.pictures == sum(t.image is not None for t in posts) < 64
+
+
+def test_parts_of_the_posts_are_scored_as_splits_of_their_own(small):
+    corpus, model, found = small
+    posts = corpus.test
+    parts = {(one.by, one.name): one for one in found.parts}
+    rules = {("picture", "present"): lambda t: t.image is not None, ("picture", "missing"): lambda t: t.image is None,
+             ("relation", "related"): lambda t: t.truth.related,
+             ("relation", "unrelated"): lambda t: t.image is not None and not t.truth.related}  # fmt: skip
+    for place, rule in rules.items():
+        own, one = [t for t in posts if rule(t)], parts[place]
+        for estimate, shown in ((one.true, own), (one.blank, blank(own))):
+            expected = score([t.tags for t in own], model.predict(shown))
+            assert (estimate.value, estimate.count) == (pytest.approx(expected.f1), expected.support)
+        assert one.posts == len(own)
+        assert one.difference.difference == pytest.approx(one.blank.value - one.true.value)
+    missing = parts["picture", "missing"].difference
+    assert (missing.difference, missing.low, missing.high) == (0, 0, 0)  # nothing can be taken from them
+
+
+def test_parts_of_the_entities_are_counted_one_by_one(small):
+    corpus, model, found = small
+    posts = corpus.test
+    known = {(s.text.lower(), s.type) for t in corpus.train for s in spans(t.words, t.tags)}
+    rules = {("mention", "seen"): lambda text, kind: (text.lower(), kind) in known,
+             ("mention", "unseen"): lambda text, kind: (text.lower(), kind) not in known}  # fmt: skip
+    types = {kind: one for kind, one in score([t.tags for t in posts], model.predict(posts)).per_type.items()}
+    parts = {(one.by, one.name): one for one in found.parts}
+    for kind in ("PER", "LOC", "ORG", "MISC"):
+        assert parts["type", kind].true.value == pytest.approx(types[kind].f1)
+        assert parts["type", kind].true.count == types[kind].support
+    for key, shown in (("true", posts), ("blank", blank(posts))):
+        predicted = model.predict(shown)
+        for place, rule in rules.items():
+            right = said = gold = 0
+            for tweet, tags in zip(posts, predicted, strict=True):
+                a, b = ([s for s in spans(tweet.words, x) if rule(s.text, s.type)] for x in (tweet.tags, tags))
+                right, said, gold = right + sum(s in a for s in b), said + len(b), gold + len(a)
+            one = getattr(parts[place], key)
+            assert one.value == pytest.approx(2 * right / (said + gold)) and one.count == gold > 0
+    for by in ("type", "mention", "picture"):  # each way of parting loses no entity
+        assert sum(one.true.count for one in found.parts if one.by == by) == found.entities
+
+
+def test_the_parts_of_a_tweets_entities_add_up_to_its_counts(small):
+    corpus, model, _ = small
+    posts, predicted = corpus.test, model.predict(corpus.test)
+    short = [part_counts(posts, predicted, rule) for rule in (lambda s: len(s.text) < 7, lambda s: len(s.text) >= 7)]
+    assert (sum(short) == tweet_counts([t.tags for t in posts], predicted)).all() and all(x.any() for x in short)
+
+
+def test_a_model_that_ignores_its_images_is_found_out():
+    """It has pictures, mines them, and its tags do not know: rates and differences are 0, not merely small."""
+    model = sensitive(mutual_attention=False, mgi=False)
+    found = probe(model, tinytweets(0, sizes=(32, 1, 48)), draws=DRAWS, progress=False)
+    assert [one.name for one in found.conditions] == ["true", "blank", "noise", "shuffled", "same-type", "mined"]
+    for one in found.conditions[1:]:
+        assert one.flips.value == 0 and one.flips.count > 30 and 0 < one.flips.high < 0.12
+        assert (one.difference.difference, one.difference.low, one.difference.high) == (0, 0, 0)
+        assert one.difference.verdict == "cannot tell"
+    assert all(one.difference.difference == 0 for one in found.parts)
+    title = finding(found.to_dict())
+    assert "cannot be told" in title and "uses" not in title and "cost" not in title
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_probe_leaves_the_model_as_it_was_and_is_the_same_each_time(small, training):
+    corpus, model, found = small
+    before = weights_hash(model)
+    model.train(training)
+    again = probe(model, corpus, seed=5, draws=DRAWS, progress=False)
+    assert all(module.training == training for module in model.modules()) and weights_hash(model) == before
+    model.eval()
+    assert again == found
+    other = probe(model, corpus, seed=6, draws=DRAWS, progress=False)
+    assert other.conditions[0].f1.value == found.conditions[0].f1.value and other.conditions[2] != found.conditions[2]
+
+
+def test_what_a_model_cannot_be_asked_is_said_in_a_sentence():
+    posts = small_corpus()
+    text = probe(tiny_model(images=False), posts, draws=DRAWS, progress=False)
+    assert [one.name for one in text.conditions] == ["true"] and "has no images" in str(text)
+    assert all(one.blank is None for one in text.parts) and {one.by for one in text.parts} == {
+        "type", "mention", "picture"
+    }  # fmt: skip
+    plain = probe(tiny_model(ips_loss=False, cl_loss=False), posts, draws=DRAWS, progress=False)
+    assert [one.name for one in plain.conditions][-1] != "mined" and "mines nothing" in str(plain)
+    bare = replace(posts, test=tuple(blank(posts.test)))
+    none = probe(tiny_model(), bare, draws=DRAWS, progress=False)
+    assert [one.name for one in none.conditions] == ["true"]
+    assert len(none.notes) == 5 and "shuffled is left out: it changes no post's picture." in none.notes
+    assert "No picture could be swapped" in finding(none.to_dict())
+
+
+def test_missing_pictures_are_never_mined():
+    """Mined means a picture, even for a model that was trained to mine missing ones too."""
+    posts = replace(small_corpus(), test=(tweets(8)[0], *blank(tweets(8)[1:7]), tweets(8)[7], tweets(8)[1]))
+    pictured = [i for i, t in enumerate(posts.test) if t.image is not None]
+    model = tiny_model(mine_missing=True)
+    found = {one.name: one for one in probe(model, posts, draws=DRAWS, progress=False).conditions}
+    assert len(pictured) == 2 and found["mined"].flips.count == len(posts.test)  # every post's picture is another's
+    lonely = replace(posts, test=posts.test[:-1])
+    assert "fewer than two posts have a picture" in str(probe(model, lonely, draws=DRAWS, progress=False))
+
+
+def test_mistakes_are_one_sentence(small):
+    corpus, model, _ = small
+    unlabelled = replace(corpus, test=(*corpus.test[:3], replace(corpus.test[3], tags=())))
+    with pytest.raises(ConfigError, match=r"^Tweet 'test-00-03' of the test split of tinytweets has no tags; [^.]*\.$"):
+        probe(model, unlabelled)
+    with pytest.raises(ConfigError, match="The dev split of tinytweets is empty"):
+        probe(model, replace(corpus, dev=()), "dev")
+    with pytest.raises(ConfigError, match="no split 'all'; the splits are train, dev, test"):
+        probe(model, corpus, "all")
+
+
+# ---- on the command line ----
+
+
+@pytest.fixture
+def disk(tmp_path):
+    small_corpus().save(tmp_path / "invented")
+    return str(tmp_path / "invented")
+
+
+def test_a_run_and_a_saved_model_are_probed(disk, tmp_path, capsys):
+    run = tmp_path / "run"
+    quick = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]  # fmt: skip
+    assert main(["train", "--corpus", disk, "--preset", "tiny", "--run", str(run), *quick]) == 0
+    capsys.readouterr()
+    assert main(["probe", str(run), "--corpus", disk]) == 0
+    out, err = capsys.readouterr()
+    told = json.loads((run / "probe.json").read_text())
+    assert "invented, test split: 8 posts, 6 with a picture" in out and f"are in {run}." in out and "Note:" not in err
+    results = json.loads((run / "results.json").read_text())
+    assert told["conditions"][0]["f1"]["value"] == pytest.approx(results["test"]["f1"])
+    assert {row["difference"]["verdict"] for row in told["conditions"][1:]} <= {"helps", "hurts", "cannot tell"}
+    assert (run / "probe.png").read_bytes()[:4] == b"\x89PNG" and "<svg" in (run / "probe.svg").read_text()
+
+    tiny_model(images=False).save_pretrained(tmp_path / "saved")
+    out_folder = tmp_path / "new" / "place"
+    call = ["probe", str(tmp_path / "saved"), "--corpus", disk, "--split", "dev", "--seed", "3", "--json"]
+    assert main([*call, "--out", str(out_folder)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["split"], told["seed"], told["images"]) == ("dev", 3, False)
+    assert told == json.loads((out_folder / "probe.json").read_text())
+    assert (out_folder / "probe.png").exists() and not (tmp_path / "saved" / "probe.json").exists()
+
+
+def test_a_run_of_other_posts_is_told_and_mistakes_are_one_message(disk, tmp_path, capsys):
+    tiny_model().save_pretrained(tmp_path / "saved")
+    saved = str(tmp_path / "saved")
+    (tmp_path / "saved" / "run.json").write_text(json.dumps({"corpus": {"name": "tinytweets", "sha256": "0"}}))
+    assert main(["probe", saved, "--corpus", disk]) == 0
+    assert "not trained on these very posts" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    for arguments, message in (
+        ([saved, "--corpus", disk, "--out", str(tmp_path / "file")], "no folder that can be written to"),
+        ([str(tmp_path / "none"), "--corpus", disk], "is no folder here"),
+        ([saved, "--corpus", "nowhere"], "There is no corpus 'nowhere'"),
+    ):
+        assert main(["probe", *arguments]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith("mgips: ") and message in error
+    (tmp_path / "saved" / "run.json").unlink()
+    assert main(["probe", saved]) == 2 and "--corpus" in capsys.readouterr().err
+
+
+# ---- in a picture ----
+
+
+def invented(effects: dict[str, float], wide: float = 0.03, base: float = 0.8, related: float = -0.3) -> dict:
+    """A record in which each condition changes F1 by so much, give or take `wide`."""
+
+    def estimate(value, count):
+        return {"value": value, "low": max(0, value - wide), "high": min(1, value + wide), "count": count}
+
+    def difference(value):
+        low, high = value - wide, value + wide
+        verdict = "helps" if low > 0 else "hurts" if high < 0 else "cannot tell"
+        return {"difference": value, "low": low, "high": high, "p": 0.5, "verdict": verdict}
+
+    conditions = [{"name": "true", "posts": 90, "f1": estimate(base, 150), "difference": None, "flips": None}]
+    for name, effect in effects.items():
+        one = {"f1": estimate(base + effect, 150), "difference": difference(effect), "flips": estimate(abs(effect), 80)}
+        conditions.append({"name": name, "posts": 90, **one})
+    parts = []
+    names = [("type", kind) for kind in ("PER", "LOC", "ORG", "MISC")] + [("mention", "seen"), ("mention", "unseen")]
+    names += [("picture", "present"), ("picture", "missing"), ("relation", "related"), ("relation", "unrelated")]
+    for by, name in names:
+        effect = related if name == "related" else 0.0
+        one = {"true": estimate(base, 40), "blank": estimate(base + effect, 40), "difference": difference(effect)}
+        parts.append({"by": by, "name": name, "posts": 90, **(one if effects else {**one, "blank": None, "difference": None})})  # fmt: skip
+    head = {"corpus": "tinytweets", "sha256": "", "weights": "", "images": bool(effects), "split": "test", "seed": 0}
+    more = {"draws": 200, "posts": 90, "pictures": 80, "entities": 150, "notes": []}
+    return {**head, **more, "conditions": conditions, "parts": parts}
+
+
+def words(figure) -> str:
+    return " ".join(t.get_text() for t in figure.findobj(Text))
+
+
+def test_titles_say_what_the_intervals_allow():
+    all_hurt = finding(invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2}))
+    assert all_hurt == "Blank, noise and shuffled pictures cost 19 to 21 points: the model uses its images"
+    one = finding(invented({"blank": -0.2, "mined": 0.01, "shuffled": -0.02}))
+    assert one == (
+        "Blank pictures cost 20 points: the model uses its images\n"
+        "F1 with mined and shuffled pictures cannot be told from F1 with the true ones"
+    )
+    assert "uses" not in finding(invented({"noise": -0.2, "blank": 0.0}))  # noise alone proves nothing
+    assert finding(invented({"blank": 0.05})) == "Blank pictures gain 5 points"
+    wide = finding(invented({"blank": -0.19, "shuffled": -0.2}, wide=0.4))
+    assert wide == "F1 with blank and shuffled pictures cannot be told from F1 with the true ones"
+    assert finding(invented({})) == "The model has no images: nothing to swap"
+
+
+def test_the_figure_says_on_what_it_rests_and_nothing_is_cut_off():
+    style.use()
+    for record in (invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2, "same-type": -0.02, "mined": 0.01}), invented({})):  # fmt: skip
+        figure = probe_figure(record)
+        figure.canvas.draw()
+        told = words(figure)
+        assert "TinyTweets, test split: 90 posts" in told and "95 % intervals" in told and "150 entities" in told
+        assert "seed 0" in told and finding(record) in told and "PER (40)" in told
+        assert ("Related pictures are worth 30 points,\nunrelated pictures: cannot tell" in told) == record["images"]
+        outside = {
+            id(tick.label1)
+            for ax in figure.axes
+            for axis in (ax.xaxis, ax.yaxis)
+            for tick in axis.get_major_ticks()
+            if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+        }
+        texts = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
+        shown = [t for t in texts if id(t) not in outside]
+        boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
+        for text, box in boxes:
+            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
+        for i, (a, first) in enumerate(boxes):
+            assert not any(first.overlaps(second) for _, second in boxes[:i]), a
+        matplotlib.pyplot.close(figure)
+
+
+def test_an_average_of_seeds_is_their_mean_with_a_t_interval():
+    effects = (-0.18, -0.22, -0.2, -0.17, -0.23)
+    records = [invented({"blank": x, "noise": -0.2}, base=0.8 + x / 10) for x in effects]
+    records[0]["parts"] = [part for part in records[0]["parts"] if part["name"] != "missing"]
+    found = average(records)
+    blanks = {one["name"]: one for one in found["conditions"]}["blank"]["difference"]
+    test = stats.ttest_1samp(effects, 0)
+    interval = test.confidence_interval(0.95)
+    assert blanks["difference"] == pytest.approx(np.mean(effects)) and blanks["p"] == pytest.approx(test.pvalue)
+    assert (blanks["low"], blanks["high"]) == pytest.approx((interval.low, interval.high))
+    assert blanks["verdict"] == "hurts" and found["posts"] == 450 and found["entities"] == 750
+    noisy = {one["name"]: one for one in found["conditions"]}["noise"]["difference"]
+    assert noisy["low"] == noisy["high"] == pytest.approx(-0.2) and noisy["p"] == 0
+    assert "missing" not in {part["name"] for part in found["parts"]} and len(found["parts"]) == 9
+    rates = {one["name"]: one for one in found["conditions"]}["blank"]["flips"]
+    assert rates["value"] == pytest.approx(0.2) and rates["count"] == 400
+
+
+def test_the_grids_figure_names_its_seeds_or_what_is_missing(tmp_path):
+    style.use()
+    grid = GRIDS["probe"]
+    for row in grid.rows:
+        for seed in grid.seeds:
+            shift = 0.01 * (seed - 2)
+            record = invented({} if row.name == "text" else {"blank": -0.2 + shift, "shuffled": -0.22 + shift},
+                              base=0.6 + shift if row.name == "text" else 0.8)  # fmt: skip
+            path = result_path(tmp_path, "probe", row.name, seed)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            told = {"row": row.name, "label": row.label, "seed": seed, "preset": "tiny", "device": {"name": "a CPU"}}
+            told |= {"corpus": {"name": "tinytweets"}, "train": {"epochs": 8, "batch_size": 32}}
+            path.write_text(json.dumps({**told, "test": {"f1": 0.5}, "counts": [[1, 2, 2]], "probe": record}))
+    figure = fig_probe(folder=tmp_path)
+    told = words(figure)
+    assert "seeds 0-4" in told and "t-intervals" in told and told.count("text-only model") == 2
+    assert "Blank and shuffled pictures cost 20 to 22 points: the model uses its images" in told
+    (dotted,) = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
+    assert dotted.get_xdata()[0] == pytest.approx(-20)
+    assert "PER (200)" in told
+    result_path(tmp_path, "probe", "text", 3).unlink()
+    assert "text-s3" in words(fig_probe(folder=tmp_path))
