@@ -15,12 +15,13 @@ from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets import relevant, tinytweets
 from mgips.errors import ConfigError, DataError
+from mgips.figures.text import fitted, printable, text_width
 from mgips.mining import contrast_vectors, mine_split, mined
 from mgips.training import Run
 from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs
 from mgips.widgets.attention import PICTURE, WORDS
 from mgips.widgets.base import FALLBACK_BYTES, Button, Inspector, figure, png
-from mgips.widgets.html import Thumbnails, fitted, printable, text_width, thumbnail, tinted
+from mgips.widgets.html import Thumbnails, thumbnail, tinted
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,18 @@ with an alternative text where a page shows no widgets.
 from mgips.widgets.attention import AttentionInspector, inspect_attention
 from mgips.widgets.mge import MGEInspector, inspect_mge
 from mgips.widgets.pairs import PairInspector, inspect_pairs
+from mgips.widgets.swap import SwapInspector, inspect_swap
+from mgips.widgets.tsne import TSNEInspector, inspect_tsne
 
 __all__ = [
     "AttentionInspector",
     "MGEInspector",
     "PairInspector",
+    "SwapInspector",
+    "TSNEInspector",
     "inspect_attention",
     "inspect_mge",
     "inspect_pairs",
+    "inspect_swap",
+    "inspect_tsne",
 ]

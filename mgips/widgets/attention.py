@@ -14,9 +14,10 @@ from matplotlib.patches import Rectangle
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
 from mgips.figures import style
+from mgips.figures.text import fitted, text_width
 from mgips.model.mgips import CROPS, MGIPS
 from mgips.widgets.base import ModelInspector, figure, look
-from mgips.widgets.html import fitted, shortened, text_width
+from mgips.widgets.html import shortened
 
 WORDS, PICTURE = "words look at the picture", "picture looks at the words"
 CLASS = "class token"

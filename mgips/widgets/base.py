@@ -22,8 +22,8 @@ from mgips.data.batch import Batch
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, MGIPSError
 from mgips.figures import style
+from mgips.figures.text import printable
 from mgips.model.mgips import MGIPS, Details
-from mgips.widgets.html import printable
 
 KEPT = 64
 """Posts whose forward pass an inspector remembers."""

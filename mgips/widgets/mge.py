@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
 from mgips.figures import style
+from mgips.figures.text import fitted
 from mgips.model.mgips import MGIPS
 from mgips.widgets.base import ModelInspector, figure, look
-from mgips.widgets.html import fitted
 
 
 def inspect_mge(model: MGIPS, tweets: Sequence[Tweet]) -> MGEInspector:

@@ -19,11 +19,12 @@ from mgips.data.tinytweets import relevant
 from mgips.errors import ConfigError
 from mgips.evaluate import spans
 from mgips.figures import show, style
+from mgips.figures.text import fitted
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mined
 from mgips.model.mgips import MGIPS
 from mgips.training import Run
 from mgips.widgets.base import Button, Inspector, figure, find, look, post_slider
-from mgips.widgets.html import GOOD, INK, Thumbnails, bar, decoded, fitted, img, marked, shortened, tinted
+from mgips.widgets.html import GOOD, INK, Thumbnails, bar, decoded, img, marked, shortened, tinted
 
 if TYPE_CHECKING:
     from pandas import DataFrame

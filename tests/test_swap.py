@@ -1,0 +1,222 @@
+"""The image-swap inspector without a browser: what its controls show, and what it does with a file that is no picture."""
+
+import dataclasses
+import datetime
+import io
+
+import numpy as np
+import pytest
+import torch
+from builders import picture, tiny_model, tweets
+from PIL import Image
+
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.counterfactual import blank, noise, same_type, shuffled
+from mgips.data.tinytweets import tinytweets
+from mgips.errors import ConfigError, DataError
+from mgips.evaluate import flips
+from mgips.mining import contrast_vectors
+from mgips.widgets import inspect_swap
+from mgips.widgets.base import FALLBACK_BYTES, png
+
+
+@pytest.fixture(scope="module")
+def models():
+    """Random models of four kinds; their weights are made larger, so that a picture can turn an answer."""
+    made = {
+        "full": tiny_model(),
+        "w/o MGI": tiny_model(mgi=False),
+        "apart": tiny_model(mutual_attention=False),
+        "text only": tiny_model(images=False),
+    }
+    with torch.no_grad():
+        for model in made.values():
+            model.classifier[1].weight.mul_(50)
+    return made
+
+
+@pytest.fixture(scope="module")
+def days():
+    return tinytweets(sizes=(4, 4, 40), missing=0.2)
+
+
+@pytest.fixture
+def swap(models, days):
+    return inspect_swap(models, days)
+
+
+def give(swap, content: bytes, name: str = "photo.png") -> None:
+    """Upload a file, as the front end does."""
+    file = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
+    swap.upload.value = ({**file, "last_modified": datetime.datetime.now(datetime.UTC)},)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_it_starts_with_the_first_post_as_it_is(swap, days):
+    assert swap.selected is days.test[0] and swap.swapped is swap.selected and swap.flipped() == []
+    assert all(own == other for own, other in swap.answers().values())
+    assert {"mgips-swap"} <= set(swap._dom_classes)
+    for control, name in ((swap.image, "mgips-image"), (swap.post, "mgips-post"), (swap.upload, "mgips-upload")):
+        assert name in control._dom_classes
+
+
+@pytest.mark.parametrize("kind", ["blank", "noise", "shuffled", "same type"])
+def test_answers_are_the_models_own_for_the_very_same_picture(kind, swap, models, days):
+    others = {"blank": blank, "noise": noise, "shuffled": shuffled, "same type": lambda t: same_type(t)[0]}[kind](
+        days.test
+    )
+    swap.image.value = kind
+    turns = np.flatnonzero(flips(models["full"].predict(days.test), models["full"].predict(others)))
+    for place in {0, 9, *turns[:2].tolist()}:
+        swap.select(place)
+        assert swap.selected is days.test[place]
+        assert (swap.swapped.image, swap.swapped.crops) == (others[place].image, others[place].crops)
+        for name, (own, other) in swap.answers().items():
+            assert own.tags == models[name].predict([days.test[place]])[0]
+            assert other.tags == models[name].predict([others[place]])[0]
+            assert (name in swap.flipped()) == (own.tags != other.tags)
+        assert ("full" in swap.flipped()) == (place in turns) and "text only" not in swap.flipped()
+    assert len(turns), "no picture turns an answer"
+
+
+def test_gate_and_attention_are_what_the_forward_pass_weighs(swap, models, days):
+    swap.image.value = "shuffled"
+    swap.select(5)
+    for post, which in ((swap.selected, 0), (swap.swapped, 1)):
+        found = {name: both[which] for name, both in swap.answers().items()}
+        model = models["full"]
+        batch = model.batcher([post])
+        with torch.no_grad():
+            seen = model(batch, details=True).details
+        n = batch.pieces.shape[1]
+        gates, shares = [], []
+        for piece in batch.first[0].tolist():
+            gates.append(float(seen.text_gate[0, piece].mean()))
+            for layer in seen.attention:
+                for head in layer.text[0]:
+                    assert len(head[piece]) == n + 49
+                    shares.append(float(head[piece][:49].sum()))
+        assert found["full"].gate == pytest.approx(np.mean(gates), abs=1e-5)
+        assert found["full"].image == pytest.approx(np.mean(shares), abs=1e-5)
+        assert found["w/o MGI"].gate is None and 0 < found["w/o MGI"].image < 1
+        assert found["apart"].image == 0 and 0 < found["apart"].gate < 1
+        assert found["text only"].gate is found["text only"].image is None
+
+
+def test_the_mined_picture_is_the_best_of_another_post(swap, models, days):
+    model = models["full"]
+    texts, images = contrast_vectors(model, TweetDataset(days.test, model.batcher, progress=False), progress=False)
+    scores = (texts.double() @ images.double().T).fill_diagonal_(-2)
+    scores[:, [tweet.image is None for tweet in days.test]] = -2
+    swap.image.value = "mined"
+    for place in (0, 7, 31):
+        swap.select(place)
+        assert swap.swapped.image == days.test[int(scores[place].argmax())].image
+
+
+def test_nothing_is_mined_without_a_model_that_mines(models, days):
+    assert "mined" not in inspect_swap({"text only": models["text only"]}, days).image.options
+    assert "mined" not in inspect_swap({"full": models["full"]}, days.test[:1]).image.options
+
+
+def test_each_control_draws_anew_and_says_what_is_shown(swap, days):
+    seen = {swap.view.value}
+    for kind in ("blank", "shuffled", "noise", "mined"):
+        swap.image.value = kind
+        assert f"picture “{kind}”" in swap.describe() and f"{len(swap.flipped())} of 4 answer" in swap.describe()
+        assert swap.view.value not in seen and swap.error.value == ""
+        seen.add(swap.view.value)
+    swap.post.value = 3
+    assert swap.selected is days.test[2] and swap.view.value not in seen and "picture “mined”" in swap.describe()
+
+
+def test_a_picture_of_ones_own_is_shown_and_kept_from_post_to_post(swap, models):
+    swap.image.value = "blank"
+    mine = picture(77)
+    give(swap, png_bytes(mine))
+    assert swap.image.value == "upload" and swap.error.value == ""
+    assert np.array_equal(np.asarray(swap.swapped.image), np.asarray(mine)) and swap.swapped.crops == ()
+    swap.post.value = 4
+    post = dataclasses.replace(swap.selected, image=mine, crops=())
+    assert swap.answers()["full"][1].tags == models["full"].predict([post])[0]
+    before = swap.view.value
+    give(swap, png_bytes(Image.new("RGB", (90, 20), "red")))
+    assert swap.view.value != before and swap.swapped.image.size == (90, 20)
+    swap.image.value = "own"
+    assert swap.swapped is swap.selected
+    swap.image.value = "upload"
+    assert swap.swapped.image.size == (90, 20)
+
+
+@pytest.mark.parametrize("content", [b"no picture at all", b"", b"\x89PNG\r\n\x1a\n cut"])
+def test_a_file_that_is_no_picture_is_told_in_one_sentence_and_changes_nothing(content, swap):
+    swap.image.value = "shuffled"
+    before = swap.view.value
+    with pytest.raises(DataError, match=r"^<b>\.png is [^/]+\.$"):
+        give(swap, content, "<b>.png")
+    assert "&lt;b&gt;.png is " in swap.error.value and swap.error.layout.display is None
+    assert swap.image.value == "shuffled" and "upload" not in swap.image.options and swap.view.value == before
+    give(swap, png_bytes(picture(1)))
+    assert swap.error.value == "" and swap.image.value == "upload"
+    good = swap.view.value
+    with pytest.raises(DataError):
+        give(swap, content)
+    assert swap.view.value == good and swap.image.value == "upload"
+
+
+def test_in_a_notebook_the_error_stays_until_something_else_is_done(swap, monkeypatch):
+    monkeypatch.setattr("mgips.widgets.base.under_test", lambda: False)
+    give(swap, b"GIF89a")
+    assert "photo.png is " in swap.error.value
+    swap.image.value = "blank"
+    assert swap.error.value == ""
+
+
+def test_a_page_without_widgets_shows_a_picture_with_its_text(swap):
+    swap.image.value = "blank"
+    data, metadata = swap._repr_mimebundle_()
+    assert data["image/png"].startswith(b"\x89PNG") and len(data["image/png"]) < FALLBACK_BYTES
+    assert data["text/plain"] == metadata["image/png"]["alt"] == swap.describe()
+    assert swap.picture().get_suptitle().startswith(f"Post {swap.selected.id} with the picture “blank”")
+
+
+def test_nothing_overlaps_on_the_picture(swap):
+    for place, kind in ((0, "own"), (3, "noise"), (11, "mined")):
+        swap.select(place)
+        swap.image.value = kind
+        drawn = swap.picture()
+        png(drawn)
+        boxes = [(t.get_text(), t.get_window_extent()) for t in drawn.texts]
+        boxes += [("picture", axes.get_window_extent()) for axes in drawn.axes]
+        for i, (text, box) in enumerate(boxes):
+            assert box.x1 <= drawn.bbox.x1 and 0 <= box.y0, text
+            assert not any(box.overlaps(other) for _, other in boxes[:i]), text
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_posts_can_be_shown(models):
+    odd = Tweet("odd", ("🫠", "我", "<i>", "$x$", "_") + ("word",) * 60, image=picture(1))
+    bare = dataclasses.replace(tweets(4)[3], tags=("O",) * 4)
+    for posts in ((odd, bare), Corpus("odd", (), (), (odd, bare))):
+        swap = inspect_swap(models, posts)
+        for kind in swap.image.options:
+            swap.image.value = kind
+            swap.select(0)
+            assert "<i>" not in swap.view.value and "Gold" not in swap.describe()
+            swap.select(1)
+            assert swap.error.value == ""
+
+
+def test_what_cannot_be_inspected(models, days):
+    with pytest.raises(ConfigError, match="no models to compare"):
+        inspect_swap({}, days)
+    with pytest.raises(ConfigError, match="no posts"):
+        inspect_swap(models, [])
+    with pytest.raises(ConfigError, match="no post 'nobody'"):
+        inspect_swap(models, days).select("nobody")
