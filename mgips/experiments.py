@@ -1,4 +1,4 @@
-"""The grids behind Table 3 and Figures 6-8: `python -m mgips sweep NAME`.
+"""The grids behind Tables 2-3, Figures 6-11 and the tests of trust: `python -m mgips sweep NAME`.
 
 A grid is a list of rows; each row is trained with each seed, and each run leaves one JSON file. The files are the
 source of every table and figure, and carry all that a number needs beside it: configuration, seed, corpus and its
@@ -15,15 +15,18 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm.auto import tqdm
 
-from mgips.config import preset
+from mgips.config import VARIANTS, preset
 from mgips.data.conll import write_atomically
 from mgips.data.corpus import Corpus, load_corpus
 from mgips.errors import ConfigError, DataError, RunError
+
+if TYPE_CHECKING:
+    from mgips.model.mgips import MGIPS
 
 RESULTS = Path("figures/data")
 """Where the committed results are."""
@@ -43,6 +46,14 @@ class Row:
     """Fields of ModelConfig or TrainConfig."""
     share: float = 1.0
     """Share of the training split that is used: its first part, after a shuffle by the seed."""
+    edit: str = ""
+    """What the authors' released code does otherwise: a name of `mgips.integrity.EDITS`."""
+    leak: tuple[float, float] = (0.0, 0.0)
+    """Shares of dev and of test that are put into train, to measure what that does (`mgips.integrity.leaky`)."""
+    seeds: tuple[int, ...] = ()
+    """Its own seeds, where they are fewer than the grid's."""
+    collect: tuple[str, ...] = ()
+    """What its runs keep besides their scores: names of `COLLECTORS`."""
     x: float | None = None
     """Its place on the figure's axis."""
 
@@ -56,11 +67,35 @@ class Grid:
     rows: tuple[Row, ...]
     seeds: tuple[int, ...]
     """Each seeds the weights, the batches and, for TinyTweets, the corpus itself."""
+    base: str = "tiny"
+    """The preset that every row starts from, unless another is named."""
+    reference: tuple[str, str] = ("", "")
+    """The grid and the row that its rows are compared with."""
 
+
+# Table 2's text rows, with a small pretrained encoder in BERT's place: settings that two CPU cores can pay for.
+TRANSFORMER = {"epochs": 4, "batch_size": 32, "lr_text": 2e-4, "precision": "bf16"}
+FROM_SCRATCH = {"epochs": 15, "batch_size": 32}
+TEXT_ROWS = (
+    Row("bilstm-crf", "BiLSTM-CRF", "bilstm-crf", FROM_SCRATCH),
+    Row("cnn-bilstm-crf", "CNN-BiLSTM-CRF", "cnn-bilstm-crf", FROM_SCRATCH),
+    Row("bert", "BERT", "bert", TRANSFORMER),
+    Row("bert-crf", "BERT-CRF", "text", TRANSFORMER, collect=("by_test", "readings")),
+    Row("bert-bilstm-crf", "BERT-BiLSTM-CRF", "bert-bilstm-crf", TRANSFORMER),
+)
+"""Row names are those of `mgips.paper.TABLE2`'s text baselines in small letters. BERT-CRF is MGIPS-CL's text variant."""
 
 GRIDS = {
     grid.name: grid
     for grid in (
+        Grid(
+            "table2-text",
+            "Text rows of Table 2, on the Twitter corpora",
+            TEXT_ROWS,
+            (0, 1, 2, 3, 4),
+            base="minilm",
+            reference=("table2-text", "bert-crf"),
+        ),
         Grid(
             "table3",
             "Ablation (Table 3), and the switches that the paper does not ablate",
@@ -80,18 +115,27 @@ GRIDS = {
                 Row("text", "text only", "text"),
             ),
             (0, 1, 2, 3, 4),
+            reference=("table3", "full"),
+        ),
+        Grid(
+            "fig5",
+            "Relevance of one batch (Figure 5)",
+            (Row("full", "full", collect=("relevance",)),),
+            (0,),
         ),
         Grid(
             "fig6",
             "Number of implicit positives K (Figure 6)",
             tuple(Row(f"k{k}", f"K = {k}", changes={"k": k}, x=k) for k in range(1, 7)),
             (0, 1, 2),
+            reference=("fig6", "k3"),
         ),
         Grid(
             "fig7",
             "Number of interweave encoders L (Figure 7)",
             tuple(Row(f"l{n}", f"L = {n}", changes={"interweave_encoders": n}, x=n) for n in range(1, 8)),
             (0, 1, 2),
+            reference=("fig7", "l1"),
         ),
         Grid(
             "fig8",
@@ -102,6 +146,65 @@ GRIDS = {
                 for percent in (10, 20, 30, 40, 50, 100)
             ),
             (0, 1, 2),
+        ),
+        Grid(
+            "fig9",
+            "What each variant predicts for each post (Figures 9 and 10)",
+            (
+                Row("full", "full", collect=("cases",)),
+                Row("no-ips", "w/o IPS-CL", "no-ips", collect=("cases",)),
+                Row("no-mgi", "w/o MGI", "no-mgi", collect=("cases",)),
+                Row("text", "text only", "text", collect=("cases",)),
+            ),
+            (0, 1, 2),
+        ),
+        Grid(
+            "fig11",
+            "Entity vectors on their way through the model (Figure 11)",
+            (
+                Row("full", "full", collect=("representation",)),
+                Row("text", "text only", "text", collect=("representation",)),
+            ),
+            (0, 1, 2),
+        ),
+        Grid(
+            "probe",
+            "What other pictures do to a trained model",
+            (
+                Row("full", "full", collect=("probe",)),
+                Row("text", "text only", "text", collect=("probe",)),
+            ),
+            (0, 1, 2, 3, 4),
+        ),
+        Grid(
+            "protocol",
+            "Clean training against test posts in train, and against choosing the epoch by test F1",
+            (
+                Row("clean", "clean", collect=("by_test",)),
+                # dev and test shares that the released reader's offsets give: Twitter-2015 with those named in a
+                # comment there, Twitter-2017, and Twitter-2015 as shipped
+                Row("leak-7.9", "7.9 % of test in train", leak=(0.130, 0.079), collect=("by_test",), x=7.9),
+                Row("leak-9.7", "9.7 % of test in train", leak=(0.097, 0.097), collect=("by_test",), x=9.7),
+                Row("leak-80", "80 % of test in train", leak=(0.347, 0.800), collect=("by_test",), x=80),
+            ),
+            (0, 1, 2, 3, 4),
+            reference=("protocol", "clean"),
+        ),
+        Grid(
+            "switches",
+            "What the authors' released code does otherwise, one at a time",
+            (
+                Row("printed-column", "eq. 6 as printed", changes={"column_weights": "printed"}),
+                Row("column-shift", "column weights minus 0.05", edit="shift-columns"),
+                Row("frozen-image-mge", "image-guided MGE without gradient", edit="detach-image-guided"),
+                Row("scalar-gate", "one gate a token", changes={"gate": "scalar"}),
+                Row("frozen-gate", "gate not trained", edit="freeze-gate"),
+                Row("unmasked-pads", "padding visible", edit="show-padding"),
+                Row("one-loss", "one contrastive loss", edit="one-loss"),
+                Row("neftune", "NEFTune noise", edit="neftune"),
+            ),
+            (0, 1, 2, 3, 4),
+            reference=("table3", "full"),
         ),
     )
 }
@@ -161,19 +264,32 @@ def run_row(
     """Train one row with one seed, on one CPU thread or on the GPU, and return what its file will hold."""
     from mgips.data.tinytweets import VERSION
     from mgips.evaluate import tweet_counts
+    from mgips.integrity import TestWatcher, edited, leaky
     from mgips.mining import mining_precision
     from mgips.training import describe_run, fresh_accelerator, one_thread, train
 
-    started = time.perf_counter()
+    started, date = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     data = part_of(grid_corpus(corpus, seed, root), row.share, seed)
-    model, config = preset(base, row.variant, **{**row.changes, **(changes or {}), "seed": seed})
+    if any(row.leak):
+        data = leaky(data, *row.leak)
+    model, config = preset(base, row.variant, **{**row.changes, **_fitting(row, changes), "seed": seed})
+    watcher = TestWatcher(data) if "by_test" in row.collect else None
     with one_thread():
-        run = train(data, model, config, progress=False)
+        start = edited(row.edit, model, data.train, seed) if row.edit else model
+        run = train(data, start, config, progress=False, on_epoch=watcher)
         predicted = run.model.predict_dataset(run.data["test"])
         mining = None
         if model.contrast and all(tweet.truth is not None for tweet in data.test):
             mining = vars(mining_precision(run.model, run.data["test"], config.batch_size))
         told = describe_run(data, run.model, config, fresh_accelerator(config))
+        collected = {
+            name: collect(run.model, data, seed) for name, collect in COLLECTORS.items() if name in row.collect
+        }
+    if watcher is not None:
+        collected["by_test"] = watcher.record(run.epoch)
+    for name in ("text_encoder", "image_encoder"):  # where a folder lies is nobody's business
+        if Path(told["model"][name]).is_dir():
+            told["model"][name] = Path(told["model"][name]).name
     if corpus == "tinytweets":
         told["corpus"]["generator"] = VERSION
     return {
@@ -183,14 +299,66 @@ def run_row(
         "preset": base,
         "variant": row.variant,
         "share": row.share,
+        "edit": row.edit,
+        "leak": row.leak,
         **told,
+        "started": date,
         "epoch": run.epoch,
         "dev_f1": run.dev.f1,
         "test": run.test.to_dict(),
         "mining": mining,
         "seconds": round(time.perf_counter() - started, 1),
+        **collected,
         "counts": tweet_counts([tweet.tags for tweet in data.test], predicted).tolist(),
     }
+
+
+def _fitting(row: Row, changes: dict[str, Any] | None) -> dict[str, Any]:
+    """The changes that every row gets, less an encoder for a row that has none of that kind."""
+    changes = dict(changes or {})
+    if "text_encoder" in VARIANTS[row.variant]:
+        changes.pop("text_encoder", None)
+    return changes
+
+
+def _relevance(model: MGIPS, corpus: Corpus, seed: int) -> dict[str, Any]:
+    from mgips.mining import batch_relevance
+
+    return batch_relevance(model, corpus.test)
+
+
+def _cases(model: MGIPS, corpus: Corpus, seed: int) -> dict[str, Any]:
+    from mgips.cases import collect
+
+    return collect(model, corpus)
+
+
+def _representation(model: MGIPS, corpus: Corpus, seed: int) -> dict[str, Any]:
+    from mgips.representation import collect
+
+    return collect(model, corpus, seed, coordinates=seed == 0)  # one seed is drawn, all are measured
+
+
+def _probe(model: MGIPS, corpus: Corpus, seed: int) -> dict[str, Any]:
+    from mgips.probe import probe
+
+    return probe(model, corpus, seed=seed).to_dict()
+
+
+def _readings(model: MGIPS, corpus: Corpus, seed: int) -> list[dict[str, Any]]:
+    from mgips.integrity import readings
+
+    return readings(model, corpus.test)
+
+
+COLLECTORS = {
+    "relevance": _relevance,
+    "cases": _cases,
+    "representation": _representation,
+    "probe": _probe,
+    "readings": _readings,
+}
+"""What a run may keep besides its scores. "by_test", which watches while it trains, is one more."""
 
 
 def result_path(folder: str | Path, grid: str, row: str, seed: int, corpus: str = "tinytweets") -> Path:
@@ -202,7 +370,7 @@ def sweep(
     name: str,
     corpus: str = "tinytweets",
     root: str | Path | None = None,
-    base: str = "tiny",
+    base: str = "",
     changes: dict[str, Any] | None = None,
     rows: Sequence[str] = (),
     seeds: Sequence[int] = (),
@@ -213,7 +381,8 @@ def sweep(
     """Run what a grid still lacks; returns how many runs that was.
 
     Args:
-        corpus, root, base: which corpus, where it is, and which preset every row starts from.
+        corpus, root: which corpus, and where it is.
+        base: the preset that every row starts from; the grid's own by default.
         changes: fields of ModelConfig or TrainConfig for every row: an encoder's folder, say.
         rows, seeds: only these; the grid's own by default.
         jobs: runs at a time; one per CPU core by default, one on a GPU.
@@ -234,7 +403,8 @@ def sweep(
         (row, seed)
         for seed in seeds or grid.seeds
         for row in wanted
-        if not result_path(folder, name, row.name, seed, corpus).exists()
+        if (seeds or seed in (row.seeds or grid.seeds))
+        and not result_path(folder, name, row.name, seed, corpus).exists()
     ]
     failed = []
     with (
@@ -242,7 +412,10 @@ def sweep(
         tqdm(total=len(cells), desc=name, unit="run", disable=not progress) as bar,
     ):
         # One run a cell; tqdm's own estimate is the time that is left.
-        running = {pool.submit(run_row, row, seed, corpus, root, base, changes): (row, seed) for row, seed in cells}
+        running = {
+            pool.submit(run_row, row, seed, corpus, root, base or grid.base, changes): (row, seed)
+            for row, seed in cells
+        }
         for future in as_completed(running):
             row, seed = running[future]
             try:
@@ -268,10 +441,13 @@ def default_jobs() -> int:
 
 
 def _as_json(record: dict[str, Any]) -> bytes:
-    """Indented, but for the counts, which would fill a thousand lines."""
-    counts = record["counts"]
-    text = json.dumps({**record, "counts": "@"}, indent=1, ensure_ascii=False)
-    return (text.replace('"@"', json.dumps(counts, separators=(",", ":"))) + "\n").encode()
+    """Indented, but for what would fill a thousand lines: counts, and what was collected."""
+    long = {name: record[name] for name in ("counts", "by_test", *COLLECTORS) if name in record}
+    lines = [
+        f' "{name}": {json.dumps(value, separators=(",", ":"), ensure_ascii=False)}' for name, value in long.items()
+    ]
+    text = json.dumps({name: value for name, value in record.items() if name not in long}, indent=1, ensure_ascii=False)
+    return (text.removesuffix("\n}") + ",\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def load_results(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> dict[str, list[Result]]:
@@ -300,6 +476,6 @@ def missing(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS)
     return [
         f"{row.name}-s{seed}"
         for row in grid.rows
-        for seed in grid.seeds
+        for seed in row.seeds or grid.seeds
         if not result_path(folder, name, row.name, seed, corpus).exists()
     ]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import warnings
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from tqdm.auto import tqdm
 
 from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
 from mgips.data.conll import write_atomically
+from mgips.data.corpus import Tweet
 from mgips.data.tinytweets import relevance_matrix
 from mgips.errors import ConfigError, DataError
 from mgips.model.mgips import MGIPS
@@ -76,6 +79,38 @@ def mining_precision(model: MGIPS, data: TweetDataset, batch_size: int = 32) -> 
 def share(relevant: torch.Tensor, chosen: torch.Tensor) -> float:
     """Share of relevant among chosen; NaN where nothing was chosen."""
     return (relevant & chosen).sum().item() / chosen.sum().item() if chosen.any() else float("nan")
+
+
+@torch.no_grad()
+def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32) -> dict[str, Any]:
+    """One batch of N tweets, drawn as in training: what eq. 14 says and eq. 15 mines, ready for JSON (Figure 5).
+
+    Returns:
+        ids: N, rows and columns alike; tweets of a story, where stories are known, side by side.
+        scores: (N, N) cosines, rows are texts, to three digits.
+        mined, relevant: the pairs [text, image] that are mined, and that truly fit; None where nobody knows.
+
+    Raises:
+        ConfigError: a model without a contrastive part.
+    """
+    if not model.config.contrast:
+        raise ConfigError(MINES_NOTHING)
+    batch = [tweets[i] for i in training_batches(tweets, batch_size, seed=0, epoch=0)[0]]
+    known = all(tweet.truth is not None for tweet in batch)
+    if known:
+        batch.sort(key=lambda tweet: (tweet.truth.story == "", tweet.truth.story))
+    training = model.training
+    model.eval()
+    try:
+        out = model(replace(model.batcher(batch), tags=None).to(model.device), contrast=True)
+    finally:
+        model.train(training)
+    return {
+        "ids": [tweet.id for tweet in batch],
+        "scores": out.relevance.double().cpu().numpy().round(3).tolist(),
+        "mined": out.positives.cpu().nonzero().tolist(),
+        "relevant": np.argwhere(relevance_matrix(batch)).tolist() if known else None,
+    }
 
 
 # ---- over a whole split ----

@@ -12,7 +12,8 @@ from mgips.config import preset
 from mgips.data.tinytweets import tinytweets
 from mgips.errors import ConfigError, DataError, RunError
 from mgips.evaluate import counts_f1
-from mgips.experiments import GRIDS, Grid, Row, load_results, missing, part_of, run_row, sweep
+from mgips.experiments import COLLECTORS, GRIDS, Grid, Row, load_results, missing, part_of, run_row, sweep
+from mgips.integrity import EDITS
 
 SMALL = {"epochs": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}
 
@@ -29,11 +30,15 @@ def small(monkeypatch):
 
 def test_every_row_is_a_configuration_and_no_two_are_the_same():
     for grid in GRIDS.values():
-        settings = [(*preset("tiny", row.variant, **row.changes), row.share) for row in grid.rows]
+        settings = [(*preset("tiny", row.variant, **row.changes), row.share, row.edit, row.leak) for row in grid.rows]
         default = grid.name.startswith("fig")  # a sweep goes through the default
         assert len(set(map(repr, settings))) == len(settings)
         assert not default or any(s[:2] == preset("tiny") for s in settings)
         assert len({row.name for row in grid.rows}) == len(grid.rows) and grid.seeds
+        assert all(row.edit in EDITS for row in grid.rows if row.edit)
+        assert all(name in {*COLLECTORS, "by_test"} for row in grid.rows for name in row.collect)
+        other, row = grid.reference
+        assert not other or row in {r.name for r in GRIDS[other].rows}
 
 
 def test_a_sweep_writes_what_a_number_needs_and_goes_on_where_it_was(small, tmp_path):
@@ -82,15 +87,15 @@ def test_a_smaller_share_is_part_of_a_larger_one():
 
 
 def test_mistakes_are_named(small, tmp_path, capsys):
-    with pytest.raises(ConfigError, match="no grid 'fig9'"):
-        sweep("fig9")
+    with pytest.raises(ConfigError, match="no grid 'fig4'"):
+        sweep("fig4")
     with pytest.raises(ConfigError, match="no row 'none'"):
         sweep(small, rows=("none",), folder=tmp_path)
     (tmp_path / "small/tinytweets").mkdir(parents=True)
     (tmp_path / "small/tinytweets/full-s0.json").write_text("{")
     with pytest.raises(DataError, match="full-s0.json is no result"):
         load_results(small, folder=tmp_path)
-    assert main(["sweep", "fig9"]) == 2 and "no grid" in capsys.readouterr().err
+    assert main(["sweep", "fig4"]) == 2 and "no grid" in capsys.readouterr().err
 
 
 @pytest.mark.slow

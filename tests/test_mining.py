@@ -7,11 +7,12 @@ import pytest
 import torch
 from builders import tiny_model, tweets
 
+from mgips.config import preset
 from mgips.data.batch import TweetDataset, training_batches
 from mgips.data.counterfactual import blank, shuffled
 from mgips.data.tinytweets import relevant, tinytweets
 from mgips.errors import ConfigError
-from mgips.mining import mining_precision
+from mgips.mining import batch_relevance, mining_precision
 from mgips.model.mgips import MGIPS
 
 
@@ -94,3 +95,23 @@ def test_shuffled_gives_every_picture_to_another_post(seed):
             posts[owner[id(after.image)]].crops if after.image else ()
         )
     assert shuffled(posts, seed)[0].image is moved[0].image
+
+
+def test_a_batch_for_the_picture_is_what_the_model_says_of_it():
+    corpus = tinytweets(0, (32, 32, 64))
+    model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).train()
+    found = batch_relevance(model, corpus.test, 16)
+    assert model.training and len(found["ids"]) == 16
+    posts = {tweet.id: tweet for tweet in corpus.test}
+    batch = [posts[i] for i in found["ids"]]
+    with torch.no_grad():
+        out = model.eval()(model.batcher(batch))
+    np.testing.assert_allclose(found["scores"], out.relevance, atol=6e-4)
+    assert {tuple(pair) for pair in found["mined"]} == {tuple(p) for p in out.positives.nonzero().tolist()}
+    assert {tuple(p) for p in found["relevant"]} == {
+        (i, j) for i in range(16) for j in range(16) if relevant(batch[i], batch[j])
+    }
+    bare = [dataclasses.replace(tweet, truth=None) for tweet in corpus.test]
+    assert batch_relevance(model, bare, 16)["relevant"] is None
+    with pytest.raises(ConfigError, match="mines nothing"):
+        batch_relevance(MGIPS.build(preset("tiny", "text")[0], corpus.train, seed=0), corpus.test)

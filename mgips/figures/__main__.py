@@ -10,19 +10,31 @@ import matplotlib.pyplot as plt
 
 from mgips.figures import style
 from mgips.figures.architecture import architecture
-from mgips.figures.grids import fig6, fig7, fig8, table3
+from mgips.figures.cases import fig9, fig10
+from mgips.figures.grids import fig6, fig7, fig8, protocol, switches, table2_text, table3
+from mgips.figures.mining import fig5
+from mgips.figures.probe import fig_probe
+from mgips.figures.tsne import fig11, fig11_html
 
 FIGURES = {
     "architecture": architecture,
+    "table2_text_rows": table2_text,
     "table3_ablation": table3,
+    "figure5_relevance": fig5,
     "figure6_positives": fig6,
     "figure7_interweave_encoders": fig7,
     "figure8_training_data": fig8,
+    "figure9_cases": fig9,
+    "figure10_failure": fig10,
+    "figure11_tsne": fig11,
+    "probe_images": fig_probe,
+    "protocol": protocol,
+    "switches": switches,
 }
 
 
 def main(folder: Path) -> None:
-    """Write each figure as PNG and SVG."""
+    """Write each figure as PNG and SVG, and the one that turns as a page that needs no network."""
     matplotlib.use("agg")
     style.use()
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,6 +44,10 @@ def main(folder: Path) -> None:
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         plt.close(figure)
         print(folder / f"{name}.png")
+    turning = fig11_html()
+    if turning is not None:
+        turning.write_html(folder / "figure11_tsne.html", include_plotlyjs=True, div_id="tsne", auto_play=False)
+        print(folder / "figure11_tsne.html")
 
 
 if __name__ == "__main__":

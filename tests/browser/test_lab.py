@@ -40,7 +40,7 @@ START = """
 from mgips.config import preset
 from mgips.data.tinytweets import tinytweets
 from mgips.model.mgips import MGIPS
-from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs
+from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
 corpus = tinytweets(sizes=(32, 16, 64))
 model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).eval()
 """
@@ -53,6 +53,7 @@ NOTEBOOKS = {
     "02_mutual_attention": "inspect_attention(model, corpus.test)",
     "03_mge_row_column_weights": "inspect_mge(model, corpus.test)",
     "05_pair_mining": "inspector = inspect_pairs(model, corpus)\ninspector",
+    "09_tsne_3d": "inspect_tsne(model, corpus)",
 }
 """Where a notebook is not there: what makes its inspector."""
 
@@ -67,6 +68,8 @@ def lab(tmp_path_factory):
     folder.mkdir(exist_ok=True)
     if (ROOT / "runs" / "lessons").is_dir():  # models that the notebooks would train first
         shutil.copytree(ROOT / "runs" / "lessons", home / "runs" / "lessons")
+    if (ROOT / "figures" / "data").is_dir():  # the committed runs that some of them read
+        shutil.copytree(ROOT / "figures" / "data", home / "figures" / "data")
     for name, cell in NOTEBOOKS.items():
         if not (folder / f"{name}.ipynb").exists():
             write_notebook(folder / f"{name}.ipynb", [START, cell])
@@ -374,3 +377,60 @@ def test_mge(ran):
     changed(view, alt)
     no_error(mge)
     mge.evaluate("node => node.scrollIntoView()")
+
+
+def test_swap(ran):
+    page, swap = ran("08_case_studies", "mgips-swap")
+    view, image = swap.locator(".mgips-view"), swap.locator(".mgips-image select")
+    inside(page, swap)
+    alt = view.locator("img").get_attribute("alt")
+    assert "with the picture “blank”" in alt
+    answers = alt.partition("Gold")[2]
+    image.select_option("shuffled")
+    alt = changed(view, alt)
+    assert "with the picture “shuffled”" in alt
+    assert alt.partition("Gold")[2] != answers, "neither an answer nor a gate nor the attention has moved"
+    inside(page, swap)
+    image.select_option("own")
+    alt = changed(view, alt)
+    key(swap.locator(".mgips-post"), "ArrowRight")
+    alt = changed(view, alt)
+    with page.expect_file_chooser() as chooser:
+        swap.locator(".mgips-upload").click()
+    chooser.value.set_files({"name": "bad.png", "mimeType": "image/png", "buffer": b"no picture"})
+    expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is no picture", timeout=LOOK)
+    with page.expect_file_chooser() as chooser:
+        swap.locator(".mgips-upload").click()
+    photo = (ROOT / "figures" / "architecture.png").read_bytes()
+    chooser.value.set_files({"name": "photo.png", "mimeType": "image/png", "buffer": photo})
+    alt = changed(view, alt)
+    assert "with the picture “upload”" in alt
+    no_error(swap)
+    swap.evaluate("node => node.scrollIntoView()")
+
+
+def test_tsne(ran):
+    page, entities = ran("09_tsne_3d", "mgips-tsne")
+    view, near = entities.locator(".mgips-view"), entities.locator(".mgips-neighbours")
+    inside(page, entities)
+    alt = view.locator("img").get_attribute("alt")
+    assert "step MGI, perplexity 30" in alt
+    key(entities.locator(".mgips-perplexity"), "ArrowRight")
+    alt = changed(view, alt)
+    assert "perplexity 50" in alt
+    expect(entities.locator(".mgips-status")).to_contain_text("seconds, and kept")
+    posts = near.inner_text()
+    key(entities.locator(".mgips-entity"), "ArrowRight")
+    alt = changed(view, alt)
+    expect(near).not_to_have_text(posts)
+    key(entities.locator(".mgips-turn"), "ArrowLeft")
+    alt = changed(view, alt)
+    assert "turned by 285°" in alt
+    entities.locator(".mgips-step select").select_option("embedding")
+    alt = changed(view, alt)
+    assert "step embedding, perplexity 50" in alt
+    inside(page, entities)
+    no_error(entities)
+    turning = page.locator(".js-plotly-plot")
+    turning.scroll_into_view_if_needed()
+    expect(turning.get_by_text("▶ Turn")).to_be_visible()
