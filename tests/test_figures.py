@@ -38,6 +38,7 @@ def test_every_label_lies_on_the_page_and_on_no_other(name):
             assert not a.overlaps(boxes[j]), (texts[i].get_text(), texts[j].get_text())
 
 
+@pytest.mark.slow
 def test_the_files_are_written_and_do_not_change_from_one_time_to_the_next(tmp_path):
     for place in ("a", "b"):
         main(tmp_path / place)

@@ -127,7 +127,8 @@ def dots(
     right = ax.get_yaxis_transform()
     for place, (row, found) in enumerate(differences.items()):
         marker, colour = MARK[found.verdict]
-        ends = [[100 * (found.difference - found.low)], [100 * (found.high - found.difference)]]
+        # rounding may put an end a hair inside the mean of the samples, and lengths must not be negative
+        ends = np.maximum(0, [[100 * (found.difference - found.low)], [100 * (found.high - found.difference)]])
         ax.errorbar(100 * found.difference, place, xerr=ends, fmt=marker, color=colour, markersize=7, capsize=3)
         ax.text(
             1.02,
