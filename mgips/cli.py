@@ -239,6 +239,8 @@ class Sweep:
     """In place of the preset's: hub name or folder."""
     image_encoder: str | None = None
     """In place of the preset's: hub name or folder."""
+    precision: Literal["no", "bf16"] | None = None
+    """In place of the preset's: mixed precision, as accelerate names it."""
     rows: tuple[str, ...] = ()
     """Only these rows of the grid."""
     seeds: tuple[int, ...] = ()
@@ -251,8 +253,8 @@ class Sweep:
     def __call__(self) -> int:
         from mgips.experiments import load_results, missing, sweep
 
-        encoders = {"text_encoder": self.text_encoder, "image_encoder": self.image_encoder}
-        changes = {name: value for name, value in encoders.items() if value is not None}
+        given = {name: getattr(self, name) for name in ("text_encoder", "image_encoder", "precision")}
+        changes = {name: value for name, value in given.items() if value is not None}
         done = sweep(
             self.name, self.corpus, self.root, self.preset or "", changes, self.rows, self.seeds, self.jobs, self.out
         )

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from mgips.errors import ConfigError, DataError, RunError
 from mgips.evaluate import counts_f1
 from mgips.experiments import COLLECTORS, GRIDS, Grid, Row, load_results, missing, part_of, run_row, sweep
 from mgips.integrity import EDITS
+from mgips.paper import CORPORA
 
 SMALL = {"epochs": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}
 
@@ -30,7 +32,10 @@ def small(monkeypatch):
 
 def test_every_row_is_a_configuration_and_no_two_are_the_same():
     for grid in GRIDS.values():
-        settings = [(*preset("tiny", row.variant, **row.changes), row.share, row.edit, row.leak) for row in grid.rows]
+        settings = [
+            (*preset("tiny", row.variant, **row.changes, **row.settings), row.share, row.edit, row.leak)
+            for row in grid.rows
+        ]
         default = grid.name.startswith("fig")  # a sweep goes through the default
         assert len(set(map(repr, settings))) == len(settings)
         assert not default or any(s[:2] == preset("tiny") for s in settings)
@@ -56,6 +61,17 @@ def test_a_sweep_writes_what_a_number_needs_and_goes_on_where_it_was(small, tmp_
         ("full", "text", "half"), [0, 1]
     )
     assert found["text"][0].record["mining"] is None and found["full"][0].record["mining"]["texts"] > 0
+
+
+def test_a_rows_settings_go_with_its_own_preset_only(small, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(experiments, "run_row", lambda row, *rest: seen.append((row.settings, rest[3])) or 1 / 0)
+    rows = (Row("text", "text only", "text", {"dropout": 0.2}, {"epochs": 3}),)
+    monkeypatch.setitem(GRIDS, "small", Grid("small", "for the tests", rows, (0,), base="minilm"))
+    for base in ("", "minilm", "base"):
+        with pytest.raises(RunError, match="division by zero"):
+            sweep(small, base=base, folder=tmp_path, progress=False)
+    assert seen == [({"epochs": 3}, "minilm"), ({"epochs": 3}, "minilm"), ({}, "base")]
 
 
 def test_a_run_is_repeated_to_the_same_scores(small):
@@ -96,6 +112,23 @@ def test_mistakes_are_named(small, tmp_path, capsys):
     with pytest.raises(DataError, match="full-s0.json is no result"):
         load_results(small, folder=tmp_path)
     assert main(["sweep", "fig4"]) == 2 and "no grid" in capsys.readouterr().err
+
+
+COMMITTED = Path(__file__).parent.parent / experiments.RESULTS
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_committed_runs_are_all_there_and_say_what_they_rest_on(name):
+    for corpus in CORPORA if name == "table2-text" else ["tinytweets"]:
+        assert missing(name, corpus, COMMITTED) == []
+        for results in load_results(name, corpus, COMMITTED).values():
+            for run in results:
+                record = run.record
+                assert counts_f1(run.counts) == pytest.approx(record["test"]["f1"])
+                assert record["corpus"]["name"] == corpus and len(record["corpus"]["sha256"]) == 64
+                assert {"model", "train", "device", "versions", "started", "seconds"} <= record.keys()
+                assert record["train"]["seed"] == run.seed
+                assert "/" not in record["model"]["text_encoder"], "a path of the machine"
 
 
 @pytest.mark.slow

@@ -290,16 +290,16 @@ def fig8(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
         rows = [row for row in grid.rows if row.variant == variant]
         _line(ax, [(row.x, [100 * run.f1 for run in results[row.name]]) for row in rows], colour, label)
     shares = sorted({row.x for row in grid.rows})
-    gains = {
-        share: np.mean([a.f1 - b.f1 for a, b in zip(results[f"full-{share}"], results[f"text-{share}"], strict=True)])
-        for share in shares
-    }
     least, most = shares[0], shares[-1]
+    told = []
+    for share in (least, most):
+        runs = [[run.counts for run in results[f"{variant}-{share}"]] for variant in ("text", "full")]
+        gain = paired_bootstrap(*runs)
+        doubt = ", cannot tell" if gain.verdict == "cannot tell" else ""
+        told.append(f"{100 * gain.difference:+.1f} [{100 * gain.low:+.1f}, {100 * gain.high:+.1f}]{doubt}")
     ax.set(xlabel="share of the training posts, %", ylabel="test F1", xticks=shares, ylim=(0, 100))
     ax.legend(frameon=False, loc="lower right")
-    ax.set_title(
-        f"Pictures are worth {100 * gains[least]:+.1f} points with {least} % of the posts, {100 * gains[most]:+.1f} with all"
-    )
+    ax.set_title(f"Pictures are worth, in points, with {least} % of the posts {told[0]},\nwith all {told[1]}")
     measured_on(figure, [run for runs in results.values() for run in runs])
     return figure
 
