@@ -288,6 +288,22 @@ def mined(
     return found.top(k)
 
 
+def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
+    """The most relevant picture that another post of the split has, for each of its N texts (eq. 14): (N,) places.
+
+    Missing pictures are no candidates, whatever `mine_missing` says: this is asked about pictures.
+
+    Raises:
+        ConfigError: a model without a contrastive part, or fewer than two posts with a picture.
+    """
+    pictured = torch.from_numpy(np.array(data.crops.has_image)) if data.crops is not None else torch.zeros(0)
+    if model.config.contrast and pictured.sum() < 2:
+        raise ConfigError("Fewer than two posts have a picture, so there is no other post's to mine.")
+    best = mine_split(*contrast_vectors(model, data, progress=progress), k=2, candidates=pictured).index  # (N, 2)
+    own = best[:, 0] == torch.arange(len(best))
+    return torch.where(own, best[:, 1], best[:, 0]).numpy()
+
+
 def fingerprint(model: MGIPS, data: TweetDataset) -> str:
     """Names weights, settings, texts and pictures: the same name, the same mining."""
     digest = hashlib.sha256(f"{weights_hash(model)} {sorted(asdict(model.config).items())}".encode())

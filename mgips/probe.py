@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from mgips.data import counterfactual
 from mgips.data.batch import TweetDataset
@@ -29,7 +28,7 @@ from mgips.evaluate import (
     spans,
     tweet_counts,
 )
-from mgips.mining import MINES_NOTHING, contrast_vectors, mine_split
+from mgips.mining import MINES_NOTHING, best_of_others
 from mgips.model.mgips import MGIPS
 from mgips.training import weights_hash
 
@@ -243,16 +242,12 @@ def _conditions(
         "shuffled": counterfactual.shuffled(tweets, seed),
         "same-type": twins,
     }
-    candidates = torch.from_numpy(np.array(data.crops.has_image))
     if not model.config.contrast:
         notes.append(f"mined is left out. {MINES_NOTHING}")
-    elif candidates.sum() < 2:
+    elif data.crops.has_image.sum() < 2:
         notes.append("mined is left out: fewer than two posts have a picture.")
     else:
-        # Missing pictures are no candidates, whatever `mine_missing` says: the condition is about pictures.
-        best = mine_split(*contrast_vectors(model, data, progress=progress), k=2, candidates=candidates).index  # (N, 2)
-        own = best[:, 0] == torch.arange(len(tweets))
-        others["mined"] = counterfactual.mined(tweets, torch.where(own, best[:, 1], best[:, 0]).tolist())
+        others["mined"] = counterfactual.mined(tweets, best_of_others(model, data, progress))
     swapped = ("shuffled", "same-type", "mined")
     predicted = {}
     for name, posts in others.items():

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.data.batch import TweetDataset
 from mgips.errors import ConfigError
-from mgips.mining import BLOCK, ROWS, contrast_vectors, mine_split, mined
+from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, mine_split, mined
 from mgips.model.contrastive import mine, relevance
 
 
@@ -161,3 +161,18 @@ def test_a_folder_that_cannot_be_written_costs_the_copy_not_the_result(small, tm
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="not kept"):
         assert mined(model, data, 3, cache=tmp_path / "file", progress=False).k == 3
+
+
+def test_the_best_of_others_is_the_best_by_hand():
+    posts = tweets(8)  # every fourth has no picture
+    model = tiny_model()
+    data = TweetDataset(posts, model.batcher, progress=False)
+    texts, images = contrast_vectors(model, data, progress=False)
+    found = best_of_others(model, data, progress=False)
+    for i, text in enumerate(texts):
+        scores = {j: float(text @ images[j]) for j in range(8) if j != i and posts[j].image is not None}
+        assert found[i] == max(scores, key=scores.get)
+    with pytest.raises(ConfigError, match="Fewer than two posts have a picture"):
+        best_of_others(model, TweetDataset([posts[0], posts[3]], model.batcher, progress=False))
+    with pytest.raises(ConfigError, match="mines nothing"):
+        best_of_others(tiny_model(images=False), data)

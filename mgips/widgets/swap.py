@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ipywidgets as widgets
-import numpy as np
 import torch
 from matplotlib.figure import Figure
 
@@ -21,7 +20,7 @@ from mgips.evaluate import flips, spans
 from mgips.figures import style
 from mgips.figures.cases import draw_picture, draw_post, post_height, verdicts
 from mgips.figures.text import fitted
-from mgips.mining import contrast_vectors, mine_split
+from mgips.mining import best_of_others
 from mgips.model.mgips import MGIPS
 from mgips.widgets.base import ModelInspector, figure, look
 from mgips.widgets.html import marked
@@ -120,10 +119,7 @@ class SwapInspector(ModelInspector):
         """Each post with the most relevant picture of another post, by the first model that mines."""
         model = next(model for model in self.models.values() if model.config.contrast)
         data = TweetDataset(self.tweets, model.batcher, progress=False)
-        candidates = torch.from_numpy(np.array(data.crops.has_image))
-        best = mine_split(*contrast_vectors(model, data, progress=False), k=2, candidates=candidates).index.numpy()
-        own = best[:, 0] == np.arange(len(best))
-        return mined(self.tweets, np.where(own, best[:, 1], best[:, 0]))
+        return mined(self.tweets, best_of_others(model, data, progress=False))
 
     def _take(self) -> None:
         """Read the file that was uploaded, and show it; a file that cannot be read changes nothing."""
