@@ -103,14 +103,17 @@ def switches(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure
     if gap := incomplete("switches", corpus, folder) or incomplete("table3", corpus, folder):
         return gap
     results, differences = load_results("switches", corpus, folder), compare("switches", corpus, folder)
-    tau = {"tau-0.1": load_results("table3", corpus, folder)["tau-0.1"]}  # measured once, shown here too
-    results, differences = {**results, **tau}, {**differences, "tau-0.1": compare("table3", corpus, folder)["tau-0.1"]}
+    runs = [run for row in results.values() for run in row]
+    # τ is measured in table3, and shown here too
+    results["tau-0.1"] = load_results("table3", corpus, folder)["tau-0.1"]
+    differences["tau-0.1"] = compare("table3", corpus, folder)["tau-0.1"]
     labels = {row: results[row][0].record["label"] for row in differences}
+    labels["tau-0.1"] += f" ({len(results['tau-0.1'])} seeds)"
     figure = dots(differences, labels, {row: mean_and_spread(results[row]) for row in differences}, "mean F1 ± sd")
     figure.axes[0].set_title(
         f"Where paper, released code and this package differ, one change at a time:\n{verdicts(differences)}", pad=16
     )
-    measured_on(figure, [run for runs in results.values() for run in runs])
+    measured_on(figure, runs)
     return figure
 
 
