@@ -251,7 +251,17 @@ CELLS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("name", ["00_tour", "01_embedding", "04_interweave_and_gate", "06_training"])
+RUNNERS = [
+    "00_tour",
+    "01_embedding",
+    "04_interweave_and_gate",
+    "06_training",
+    "07_ablation_and_sensitivity",
+    "10_paper_release_and_us",
+]
+
+
+@pytest.mark.parametrize("name", RUNNERS)
 def test_it_runs_from_top_to_bottom(ran, name):
     """The notebooks without an inspector; the others are run by the tests of theirs."""
     page, _ = ran(name)
