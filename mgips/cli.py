@@ -134,8 +134,8 @@ class Probe:
         if told.exists() and json.loads(told.read_text(encoding="utf-8"))["corpus"]["sha256"] != corpus.fingerprint():
             print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
         found = probe(model, corpus, self.split, self.seed)
-        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
         save(found.to_dict(), folder)
+        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
         if not self.json:
             print(f"\nprobe.json, probe.png and probe.svg are in {folder}.")
         return 0
@@ -344,6 +344,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MGIPSError as error:
         print(f"mgips: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # who read the output, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print("\nmgips: stopped; a training run goes on from its last checkpoint with --resume.", file=sys.stderr)
         return 130

@@ -295,7 +295,7 @@ def test_a_card_says_how_many_are_like_it_and_nothing_overlaps(draw, letters, re
 def test_a_missing_run_is_named_in_the_figures_place(records):
     result_path(records, "fig9", "text", 2).unlink()
     told = " ".join(t.get_text() for t in fig9(folder=records).findobj(Text))
-    assert "1 runs are missing" in told and "text-s2" in told and "sweep fig9" in told
+    assert "1 run is missing" in told and "text-s2" in told and "sweep fig9" in told
 
 
 def test_a_rule_that_no_post_fits_says_so(found):

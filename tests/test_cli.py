@@ -104,3 +104,9 @@ def test_help_is_quick_and_complete():
         assert option in out
     out = subprocess.run([sys.executable, "-m", "mgips", "--help"], capture_output=True, text=True, check=True).stdout
     assert all(command in out for command in ("train", "evaluate", "predict", "audit", "doctor", "demo"))
+
+
+def test_a_reader_that_leaves_early_costs_no_stack_of_frames():
+    command = f"'{sys.executable}' -m mgips audit | true"
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[1])
+    assert "Traceback" not in told.stderr

@@ -129,4 +129,4 @@ def test_one_missing_result_is_named_in_the_figures_place(name, tmp_path):
     row = GRIDS[name].rows[1].name
     result_path(tmp_path, name, row, 1).unlink()
     told = words(getattr(grids, name)(folder=tmp_path))
-    assert "1 runs are missing" in told and f"{row}-s1" in told and f"sweep {name}" in told
+    assert "1 run is missing" in told and f"{row}-s1" in told and f"sweep {name}" in told

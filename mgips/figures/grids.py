@@ -61,7 +61,7 @@ def incomplete(name: str, corpus: str, folder: str | Path) -> Figure | None:
         return None
     figure, ax = plt.subplots(figsize=(7.5, 2.4))
     ax.axis("off")
-    ax.set_title(f"{find_grid(name).about}: {len(lacking)} runs are missing")
+    ax.set_title(f"{find_grid(name).about}: {len(lacking)} run{'s are' if len(lacking) > 1 else ' is'} missing")
     some = ", ".join(lacking[:8]) + (", …" if len(lacking) > 8 else "")
     ax.text(0, 0.75, f"{some}\n\nRun: python -m mgips sweep {name} --corpus {corpus}", va="top", wrap=True)
     return figure
