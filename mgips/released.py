@@ -54,10 +54,13 @@ ITEMS: tuple[Item, ...] = (
         "time. Twitter-2017: 70 dev and 70 of 723 test tweets (9.7 %) are trained on. Twitter-2015: 347 dev and 2,604 "
         "of 3,257 test tweets (80 %); with the other offsets named in a comment there (870 and 3000), 130 dev and 257 "
         "test tweets (7.9 %).",
-        "Trains on the train split alone.",
+        "Trains on the train split alone, and refuses a corpus whose dev or test posts are in it.",
         "mgips.training.train",
         ("leak-7.9", "leak-9.7", "leak-80"),
-        ("test_the_test_split_is_scored_once_and_never_seen_before",),
+        (
+            "test_the_test_split_is_scored_once_and_never_seen_before",
+            "test_a_broken_split_fails_the_test_and_is_refused_by_train",
+        ),
     ),
     Item(
         2,
