@@ -17,7 +17,6 @@ from mgips.data import counterfactual
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.pictures import crop_cache
-from mgips.errors import ConfigError
 from mgips.evaluate import (
     Difference,
     Estimate,
@@ -162,7 +161,7 @@ def probe(
     Raises:
         ConfigError: no such split, an empty one, or posts without tags.
     """
-    tweets = _labelled(corpus, split)
+    tweets = corpus.labelled(split)
     data = TweetDataset(tweets, model.batcher, progress)
     truth = model.predict_dataset(data)
     pictured = np.array([_has_picture(tweet) for tweet in tweets])
@@ -205,20 +204,6 @@ def probe(
         parts=tuple(_parts(corpus, tweets, truth, blank, draws, seed)),
         notes=tuple(notes),
     )
-
-
-def _labelled(corpus: Corpus, split: str) -> tuple[Tweet, ...]:
-    if split not in corpus.splits:
-        raise ConfigError(f"There is no split {split!r}; the splits are {', '.join(corpus.splits)}.")
-    tweets = corpus.splits[split]
-    if not tweets:
-        raise ConfigError(f"The {split} split of {corpus.name} is empty; probe another one.")
-    unlabelled = next((tweet.id for tweet in tweets if not tweet.tags), None)
-    if unlabelled is not None:
-        raise ConfigError(
-            f"Tweet {unlabelled!r} of the {split} split of {corpus.name} has no tags; a probe needs them to score."
-        )
-    return tweets
 
 
 def _has_picture(tweet: Tweet) -> bool:

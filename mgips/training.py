@@ -279,14 +279,8 @@ def fresh_accelerator(config: TrainConfig) -> Accelerator:
 
 def check_corpus(corpus: Corpus, model: ModelConfig, config: TrainConfig) -> None:
     """Refuse settings that cannot work on this corpus, before anything is computed."""
-    for name, tweets in corpus.splits.items():
-        if not tweets:
-            raise ConfigError(f"The {name} split of {corpus.name} is empty; training needs all three splits.")
-        unlabelled = next((tweet.id for tweet in tweets if not tweet.tags), None)
-        if unlabelled is not None:
-            raise ConfigError(
-                f"Tweet {unlabelled!r} of the {name} split of {corpus.name} has no tags; training needs them."
-            )
+    for name in corpus.splits:
+        corpus.labelled(name)
     known = {(tweet.id, tweet.words) for tweet in corpus.train}
     for name in ("dev", "test"):
         leak = next((tweet.id for tweet in corpus.splits[name] if (tweet.id, tweet.words) in known), None)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Union, runtime_checkable
 
 from PIL import Image
 
-from mgips.errors import DataError
+from mgips.errors import ConfigError, DataError
 
 TYPES = ("PER", "LOC", "ORG", "MISC")
 """Entity types, in the order of Table 1. OTHER in the files of Twitter-2015 is read as MISC."""
@@ -88,6 +88,24 @@ class Corpus:
     def splits(self) -> dict[str, tuple[Tweet, ...]]:
         """The three splits by name, in the order train, dev, test."""
         return {"train": self.train, "dev": self.dev, "test": self.test}
+
+    def labelled(self, split: str) -> tuple[Tweet, ...]:
+        """A split's tweets, for training and scoring.
+
+        Raises:
+            ConfigError: no such split, an empty one, or a tweet without tags.
+        """
+        if split not in self.splits:
+            raise ConfigError(f"There is no split {split!r}; the splits are {', '.join(self.splits)}.")
+        tweets = self.splits[split]
+        if not tweets:
+            raise ConfigError(f"The {split} split of {self.name} is empty; give it tweets with tags.")
+        bare = next((tweet.id for tweet in tweets if not tweet.tags), None)
+        if bare is not None:
+            raise ConfigError(
+                f"Tweet {bare!r} of the {split} split of {self.name} has no tags; training and scoring need them."
+            )
+        return tweets
 
     def fingerprint(self) -> str:
         """SHA-256 over every split's ids, words, tags and whether a picture is there.

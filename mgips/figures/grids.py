@@ -71,10 +71,11 @@ def measured_on(figure: Figure, runs: list[Result]) -> None:
     """The caption that every figure of results carries, below it."""
     record = runs[0].record
     seeds = sorted({run.seed for run in runs})
+    told = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     epochs, batch = record["train"]["epochs"], record["train"]["batch_size"]
     figure.supxlabel(
         f"Measured on {CORPORA.get(record['corpus']['name'], record['corpus']['name'])}, test split, {record['preset']} preset, "
-        f"{epochs} epochs, batch {batch}, seeds {seeds[0]}-{seeds[-1]}, {record['device']['name']}. seqeval, default reading.",
+        f"{epochs} epochs, batch {batch}, {told}, {record['device']['name']}. seqeval, default reading.",
         fontsize=8,
         color=GREY,
         x=0.01,
@@ -215,10 +216,11 @@ def protocol(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure
         return gap
     results, differences = load_results("protocol", corpus, folder), inflation(corpus, folder)
     clean = float(np.mean([run.f1 for run in results["clean"]]))
-    beside = {}
-    for name in differences:
-        share = next(row.leak[1] for row in find_grid("protocol").rows if name.startswith(row.name))
-        beside[name] = f"{leak_gain(share, 100 * clean):+5.1f}" if share else "   -  "
+    shares = {row.name: row.leak[1] for row in find_grid("protocol").rows}
+    beside = {
+        name: f"{leak_gain(shares[row], 100 * clean):+5.1f}" if shares[row] else "   -  "
+        for name, (row, _) in INFLATION.items()
+    }
     labels = {
         name: results[row][0].record["label"] + (" + epoch by test" if by == "by_test" and row != "clean" else "")
         for name, (row, by) in INFLATION.items()
