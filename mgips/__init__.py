@@ -11,9 +11,36 @@ implicit-positive-sample contrastive learning.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from mgips.version import __version__
+
+if TYPE_CHECKING:
+    from mgips.config import ModelConfig, TrainConfig, preset
+    from mgips.data.corpus import Corpus, Tweet
+    from mgips.data.load import load_corpus
+    from mgips.data.twitter import save_corpus
+    from mgips.errors import MGIPSError
+    from mgips.model.mgips import MGIPS
+    from mgips.run import Run
+    from mgips.training import Step, Trainer, train
+
+__all__ = [
+    "MGIPS",
+    "Corpus",
+    "MGIPSError",
+    "ModelConfig",
+    "Run",
+    "Step",
+    "TrainConfig",
+    "Trainer",
+    "Tweet",
+    "__version__",
+    "load_corpus",
+    "preset",
+    "save_corpus",
+    "train",
+]
 
 _HOMES = {
     "ModelConfig": "mgips.config",
@@ -21,13 +48,15 @@ _HOMES = {
     "preset": "mgips.config",
     "Corpus": "mgips.data.corpus",
     "Tweet": "mgips.data.corpus",
-    "load_corpus": "mgips.data.corpus",
-    "MGIPS": "mgips.model.mgips",
-    "Run": "mgips.training",
-    "train": "mgips.training",
+    "load_corpus": "mgips.data.load",
+    "save_corpus": "mgips.data.twitter",
     "MGIPSError": "mgips.errors",
+    "MGIPS": "mgips.model.mgips",
+    "Run": "mgips.run",
+    "Step": "mgips.training",
+    "Trainer": "mgips.training",
+    "train": "mgips.training",
 }
-__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

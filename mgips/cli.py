@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ import tyro
 from mgips.config import VARIANTS, ModelConfig, TrainConfig, preset
 from mgips.errors import ConfigError, MGIPSError
 
+LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinja2")
+"""Packages that only `mgips[lab]` brings."""
 CorpusName = Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
 Root = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
@@ -46,14 +49,14 @@ class Train:
     train: tyro.conf.OmitArgPrefixes[TrainConfig] = dataclasses.field(default_factory=TrainConfig)
 
     def __call__(self) -> int:
-        from mgips.data.corpus import load_corpus
-        from mgips.training import train
+        from mgips.data.load import load_corpus
+        from mgips.training import Trainer
 
         corpus = load_corpus(self.corpus, self.root)
         for note in corpus.notes:
             print(note)
         name = f"{corpus.name}-{self.preset}-{self.variant}-s{self.train.seed}"
-        run = train(corpus, self.model, self.train, self.run or Path("runs") / name, self.resume)
+        run = Trainer(corpus, self.model, self.train, self.run or Path("runs") / name, self.resume).run()
         problems = sorted({p for split in run.data.values() if split.crops for p in split.crops.problems})
         for problem in problems:
             print(problem)
@@ -82,11 +85,12 @@ class Evaluate:
     """Print JSON instead of a table."""
 
     def __call__(self) -> int:
-        from mgips.data.corpus import load_corpus
+        from mgips.data.load import load_corpus
         from mgips.evaluate import score
         from mgips.model.mgips import MGIPS
+        from mgips.run import best_device
 
-        model = MGIPS.from_pretrained(self.run).to(device())
+        model = MGIPS.from_pretrained(self.run).to(best_device())
         corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
         tweets = corpus.splits[self.split]
         found = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
@@ -117,12 +121,13 @@ class Probe:
     """Where probe.json and the figure go instead."""
 
     def __call__(self) -> int:
-        from mgips.data.corpus import load_corpus
-        from mgips.figures.probe import save
+        from mgips.data.load import load_corpus
+        from mgips.lab.figures.probe import save
+        from mgips.lab.probe import probe
         from mgips.model.mgips import MGIPS
-        from mgips.probe import probe
+        from mgips.run import best_device
 
-        model = MGIPS.from_pretrained(self.run).to(device())
+        model = MGIPS.from_pretrained(self.run).to(best_device())
         corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
         folder = self.out or self.run
         with contextlib.suppress(OSError):
@@ -162,16 +167,18 @@ class Predict:
 
     def __call__(self) -> int:
         from mgips.data.conll import write_conll
-        from mgips.data.corpus import Tweet, load_corpus
+        from mgips.data.corpus import Tweet
+        from mgips.data.load import load_corpus
         from mgips.data.pictures import open_picture
-        from mgips.evaluate import spans
+        from mgips.data.spans import spans
         from mgips.model.mgips import MGIPS
+        from mgips.run import best_device
 
         if (self.text is None) == (self.corpus is None):
             raise ConfigError("Give either --text (with --image) or --corpus.")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
-        model = MGIPS.from_pretrained(self.run).to(device())
+        model = MGIPS.from_pretrained(self.run).to(best_device())
         if self.text is not None:
             tweets = (Tweet.from_text(self.text, self.image),)
         else:
@@ -209,13 +216,13 @@ class Audit:
     """Print JSON instead of tables."""
 
     def __call__(self) -> int:
-        from mgips.data.audit import audit
-        from mgips.data.corpus import load_corpus
+        from mgips.data.load import load_corpus
+        from mgips.lab.audit import audit
 
         corpus = load_corpus(self.corpus, self.root)
         tokenizer = None
         if self.text_encoder is not None:
-            from mgips.model.encoders import load_tokenizer
+            from mgips.model.pretrained import load_tokenizer
 
             tokenizer = load_tokenizer(ModelConfig(text_encoder=self.text_encoder))
         found = audit(corpus, tokenizer, self.max_length)
@@ -251,7 +258,8 @@ class Sweep:
     """Where the result files go."""
 
     def __call__(self) -> int:
-        from mgips.experiments import load_results, missing, sweep
+        from mgips.lab.results import load_results, missing
+        from mgips.lab.sweep import sweep
 
         given = {name: getattr(self, name) for name in ("text_encoder", "image_encoder", "precision")}
         changes = {name: value for name, value in given.items() if value is not None}
@@ -276,7 +284,7 @@ class Doctor:
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
 
     def __call__(self) -> int:
-        from mgips.doctor import check, report
+        from mgips.lab.doctor import check, report
 
         print(report(check(self.root)))
         return 0
@@ -292,17 +300,10 @@ class Demo:
     """Where the two run folders go; those of an earlier demo there are replaced."""
 
     def __call__(self) -> int:
-        from mgips.demo import demo
+        from mgips.lab.demo import demo
 
         demo(self.seed, self.run)
         return 0
-
-
-def device() -> str:
-    """Where to predict."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def trained_on(run: Path) -> str:
@@ -347,6 +348,20 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # who read the output, `head` say, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in LAB:
+            raise
+        print(f"mgips: this command needs {error.name}: pip install 'mgips[lab]'.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
-        print("\nmgips: stopped; a training run goes on from its last checkpoint with --resume.", file=sys.stderr)
+        print(f"\nmgips: stopped.{_how_to_resume(arguments)}", file=sys.stderr)
         return 130
+
+
+def _how_to_resume(arguments: list[str]) -> str:
+    """What to type after Ctrl-C to go on, for a command that can."""
+    if arguments[:1] == ["train"]:
+        return f" Go on with: {shlex.join(['mgips', *arguments, *['--resume'][: '--resume' not in arguments]])}"
+    if arguments[:1] == ["sweep"]:
+        return f" Finished runs are kept. Go on with: {shlex.join(['mgips', *arguments])}"
+    return ""

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import warnings
 import zlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,102 +16,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
-from mgips.data.conll import write_atomically
-from mgips.data.corpus import Tweet
-from mgips.data.tinytweets import relevance_matrix
+from mgips.data.batch import TweetDataset, evaluation_batches
 from mgips.errors import ConfigError, DataError
-from mgips.model.mgips import MGIPS
-from mgips.training import weights_hash
-
-MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing."
-
-
-@dataclass(frozen=True)
-class MiningPrecision:
-    """How often a mined image is truly relevant to the text that mined it."""
-
-    precision: float
-    """Share of relevant images among the K mined, averaged over texts."""
-    chance: float
-    """The same for K images drawn at random from the same batches."""
-    others: float
-    """Precision with each text's own image left out of what it mined: the implicit positives proper."""
-    others_chance: float
-    """Chance for that."""
-    texts: int
-    """Texts counted: those with a relevant image in their batch."""
-
-
-@torch.no_grad()
-def mining_precision(model: MGIPS, data: TweetDataset, batch_size: int = 32) -> MiningPrecision:
-    """Mine inside batches drawn as in training, and compare with what the generator knows.
-
-    Only for a corpus whose tweets carry their truth (TinyTweets).
-    """
-    if not model.config.contrast:
-        raise ConfigError(MINES_NOTHING)
-    if any(tweet.truth is None for tweet in data.tweets):
-        raise ConfigError("Mining precision needs to know which images are relevant, and only TinyTweets does.")
-    model.eval()
-    rows = []
-    for indices in training_batches(data.tweets, batch_size, seed=0, epoch=0):
-        out = model(data[indices].to(model.device))
-        mined = out.positives.cpu()  # (N, N)
-        relevant = torch.from_numpy(relevance_matrix([data.tweets[i] for i in indices]))  # (N, N)
-        other = ~torch.eye(len(indices), dtype=torch.bool)
-        for text in range(len(indices)):
-            if relevant[text].any():
-                rows.append(
-                    [
-                        share(relevant[text], mined[text]),
-                        share(relevant[text], torch.ones_like(other[text])),
-                        share(relevant[text], mined[text] & other[text]),
-                        share(relevant[text], other[text]),
-                    ]
-                )
-    precision, chance, others, others_chance = torch.tensor(rows, dtype=torch.float64).nanmean(0).tolist()
-    return MiningPrecision(precision, chance, others, others_chance, len(rows))
-
-
-def share(relevant: torch.Tensor, chosen: torch.Tensor) -> float:
-    """Share of relevant among chosen; NaN where nothing was chosen."""
-    return (relevant & chosen).sum().item() / chosen.sum().item() if chosen.any() else float("nan")
-
-
-@torch.no_grad()
-def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32) -> dict[str, Any]:
-    """One batch of N tweets, drawn as in training: what eq. 14 says and eq. 15 mines, ready for JSON (Figure 5).
-
-    Returns:
-        ids: N, rows and columns alike; tweets of a story, where stories are known, side by side.
-        scores: (N, N) cosines, rows are texts, to three digits.
-        mined, relevant: the pairs [text, image] that are mined, and that truly fit; None where nobody knows.
-
-    Raises:
-        ConfigError: a model without a contrastive part.
-    """
-    if not model.config.contrast:
-        raise ConfigError(MINES_NOTHING)
-    batch = [tweets[i] for i in training_batches(tweets, batch_size, seed=0, epoch=0)[0]]
-    known = all(tweet.truth is not None for tweet in batch)
-    if known:
-        batch.sort(key=lambda tweet: (tweet.truth.story == "", tweet.truth.story))
-    training = model.training
-    model.eval()
-    try:
-        out = model(replace(model.batcher(batch), tags=None).to(model.device), contrast=True)
-    finally:
-        model.train(training)
-    return {
-        "ids": [tweet.id for tweet in batch],
-        "scores": out.relevance.double().cpu().numpy().round(3).tolist(),
-        "mined": out.positives.cpu().nonzero().tolist(),
-        "relevant": np.argwhere(relevance_matrix(batch)).tolist() if known else None,
-    }
-
-
-# ---- over a whole split ----
+from mgips.files import write_atomically
+from mgips.model.mgips import MGIPS, MINES_NOTHING
+from mgips.run import weights_hash
 
 K_MAX = 20
 """Images that are mined a text where a split is mined once and looked at with any smaller K."""
@@ -152,7 +59,6 @@ class Mined:
         return Mined(self.index[:, :k], self.score[:, :k], self.own_rank, self.own_score)
 
 
-@torch.no_grad()
 def contrast_vectors(
     model: MGIPS, data: TweetDataset, batch_size: int = 64, progress: bool = True
 ) -> tuple[Tensor, Tensor]:
@@ -161,22 +67,19 @@ def contrast_vectors(
     Raises:
         ConfigError: a model without a contrastive part.
     """
-    if not model.config.contrast:
-        raise ConfigError(MINES_NOTHING)
-    training = model.training
-    model.eval()
     texts = images = torch.zeros(0, 0)
-    try:
-        with tqdm(total=len(data), desc="comparing texts and images", disable=not progress, delay=1) as bar:
-            for indices in evaluation_batches(data.lengths, batch_size):
-                batch = replace(data[indices], tags=None).to(model.device)  # without tags, without losses
-                pair = [vectors.float().cpu() for vectors in model(batch, contrast=True).vectors]
-                if not len(texts):
-                    texts, images = (torch.empty(len(data), vectors.shape[1]) for vectors in pair)
-                texts[indices], images[indices] = pair
-                bar.update(len(indices))
-    finally:
-        model.train(training)
+    with (
+        model.evaluating(),
+        tqdm(total=len(data), desc="comparing texts and images", disable=not progress, delay=1) as bar,
+    ):
+        for indices in evaluation_batches(data.lengths, batch_size):
+            batch = data[indices].to(model.device)
+            found = model.contrast(model(batch), batch)
+            pair = found.texts.float().cpu(), found.images.float().cpu()
+            if not len(texts):
+                texts, images = (torch.empty(len(data), vectors.shape[1]) for vectors in pair)
+            texts[indices], images[indices] = pair
+            bar.update(len(indices))
     return texts, images
 
 
@@ -247,7 +150,7 @@ def best(scores: Tensor, k: int) -> Tensor:
     return columns
 
 
-def mined(
+def mine_dataset(
     model: MGIPS,
     data: TweetDataset,
     k: int,

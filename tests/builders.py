@@ -20,9 +20,10 @@ from transformers import (
 )
 
 from mgips.config import ModelConfig, preset
+from mgips.data.batch import Batch
 from mgips.data.corpus import Corpus, Tweet
-from mgips.model.encoders import wordpiece_tokenizer
-from mgips.model.mgips import MGIPS
+from mgips.model.mgips import MGIPS, Contrast, Loss
+from mgips.model.pretrained import wordpiece_tokenizer
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 64}
 TEXT_MODELS = {
@@ -100,6 +101,16 @@ def save_text_checkpoint(folder: Path, family: str = "bert", **changes) -> Path:
     text_encoder(family, **{"vocab_size": len(tokenizer), **changes}).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+def loss_of(model: MGIPS, batch: Batch) -> Loss:
+    """The loss of one batch."""
+    return model.loss(model(batch), batch)
+
+
+def contrast_of(model: MGIPS, batch: Batch) -> Contrast:
+    """Texts and images of one batch compared."""
+    return model.contrast(model(batch), batch)
 
 
 def parameters_without_gradient(model: torch.nn.Module) -> list[str]:

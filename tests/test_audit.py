@@ -7,10 +7,12 @@ import pytest
 from builders import corpus, save_text_checkpoint
 
 from mgips.config import ModelConfig
-from mgips.data.audit import VERSIONS, audit
-from mgips.data.corpus import Corpus, Tweet, load_corpus
-from mgips.model.encoders import load_tokenizer, wordpiece_tokenizer
-from mgips.paper import TABLE1
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.load import load_corpus
+from mgips.data.twitter import save_corpus
+from mgips.lab.audit import VERSIONS, audit
+from mgips.lab.paper.tables import TABLE1
+from mgips.model.pretrained import load_tokenizer, wordpiece_tokenizer
 
 
 def tweet(identity: str, *rows: str) -> Tweet:
@@ -54,7 +56,7 @@ def test_what_the_cut_takes_away():
 
 
 def test_missing_and_broken_pictures_are_named(tmp_path):
-    corpus().save(tmp_path / "invented")
+    save_corpus(corpus(), tmp_path / "invented")
     bad = sorted((tmp_path / "invented" / "invented_images").iterdir())[0]
     bad.write_bytes(bad.read_bytes()[:100])
     found = audit(load_corpus(tmp_path / "invented"))

@@ -8,10 +8,10 @@ import torch
 from builders import corpus, tiny_model, tweets
 
 from mgips.config import VARIANTS, ModelConfig, preset
-from mgips.data.batch import LETTERS, TweetDataset, letters
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
-from mgips.model.baselines import BiLSTM, CharacterCNN, IndependentTags, word_tokenizer
+from mgips.model.baselines import LETTERS, BiLSTM, CharacterCNN, IndependentTags, letters, letters_of, word_tokenizer
 from mgips.model.mgips import MGIPS
 from mgips.training import train
 
@@ -73,8 +73,9 @@ def test_a_word_is_one_piece_and_rare_words_are_unknown():
     posts = [Tweet("1", ("Unseenword", "in", "Paris")), *tweets(2)]
     batch = model.batcher(posts)
     assert batch.first[0].tolist()[:3] == [1, 2, 3]
-    assert batch.characters[0, 1].tolist() == letters("Unseenword") + [0] * (LETTERS - 10)
-    assert not batch.characters[0, 0].any() and not batch.characters[0, 4:].any()
+    read = letters_of(batch)
+    assert read[0, 1].tolist() == letters("Unseenword") + [0] * (LETTERS - 10)
+    assert not read[0, 0].any() and not read[0, 4:].any()
     other = [dataclasses.replace(posts[0], words=("Otherword", "in", "Paris")), *posts[1:]]
     with torch.no_grad():
         assert not torch.equal(model(batch).emissions[0], model(model.batcher(other)).emissions[0])

@@ -14,17 +14,20 @@ from test_evaluate import default_spans
 
 matplotlib.use("agg")
 
-from mgips import cases  # noqa: E402
-from mgips.cases import RULES, Answers, answers, choose, collect, fitting, load_answers, tally  # noqa: E402
-from mgips.data.batch import TweetDataset  # noqa: E402
-from mgips.data.corpus import TAGS, TYPES  # noqa: E402
-from mgips.data.tinytweets import relevant, tinytweets  # noqa: E402
-from mgips.errors import ConfigError, DataError  # noqa: E402
-from mgips.evaluate import ERRORS, error_kinds, matched, tweet_counts  # noqa: E402
-from mgips.experiments import GRIDS, result_path  # noqa: E402
-from mgips.figures import style  # noqa: E402
-from mgips.figures.cases import cards, fig9, fig10, verdicts  # noqa: E402
-from mgips.mining import contrast_vectors  # noqa: E402
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import TAGS, TYPES
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import relevant
+from mgips.errors import ConfigError, DataError
+from mgips.lab import cases
+from mgips.lab.cases import RULES, Answers, answers, choose, collect, fitting, load_answers, tally
+from mgips.lab.error_kinds import ERRORS, error_kinds, matched
+from mgips.lab.figures import style
+from mgips.lab.figures.cases import cards, fig9, fig10, verdicts
+from mgips.lab.grids import GRIDS
+from mgips.lab.results import result_path
+from mgips.lab.stats import tweet_counts
+from mgips.mining import contrast_vectors
 
 ROWS = {"full": "full", "no-ips": "w/o IPS-CL", "no-mgi": "w/o MGI", "text": "text only"}
 

@@ -10,6 +10,7 @@ from builders import corpus, tiny_model
 
 from mgips.cli import main, train_defaults
 from mgips.config import preset
+from mgips.data.twitter import save_corpus
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 
@@ -17,7 +18,7 @@ QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "-
 @pytest.fixture
 def disk(tmp_path):
     """An invented corpus on disk in the published layout."""
-    corpus().save(tmp_path / "invented")
+    save_corpus(corpus(), tmp_path / "invented")
     return tmp_path / "invented"
 
 

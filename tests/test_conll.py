@@ -8,9 +8,10 @@ from builders import tweets
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mgips.data.conll import read_conll, safe_name, write_atomically, write_conll
+from mgips.data.conll import read_conll, write_conll
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import DataError
+from mgips.files import safe_name, write_atomically
 
 
 def write(folder, content):

@@ -8,9 +8,9 @@ from builders import tiny_model, tweets
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Drawing, Tweet
-from mgips.data.counterfactual import Noise, mined, noise, same_type, shuffled
-from mgips.data.pictures import crop_array
-from mgips.data.tinytweets import tinytweets
+from mgips.data.crops import crop_array
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.lab.counterfactual import Noise, noise, same_type, shuffled, with_pictures_of
 
 
 def owner_of(posts: list[Tweet]) -> dict[int, int]:
@@ -89,11 +89,11 @@ def test_each_of_a_groups_permutations_without_a_stop_can_come():
 def test_mined_takes_the_named_posts_pictures_missing_ones_too():
     posts = tweets(8)
     index = np.array([3, 0, 0, 1, 7, 5, 2, 4])  # 3 and 7 have no picture
-    for before, after, i in zip(posts, mined(posts, index), index, strict=True):
+    for before, after, i in zip(posts, with_pictures_of(posts, index), index, strict=True):
         assert after.image is posts[i].image and after.crops == posts[i].crops
         assert (after.id, after.words, after.tags) == (before.id, before.words, before.tags)
     with pytest.raises(ValueError):
-        mined(posts, index[:-1])
+        with_pictures_of(posts, index[:-1])
 
 
 def test_posts_without_any_picture_are_left_as_they_are():

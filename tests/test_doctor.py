@@ -4,8 +4,9 @@ import importlib.metadata
 
 from builders import corpus
 
-from mgips import doctor
 from mgips.cli import main
+from mgips.data.twitter import save_corpus
+from mgips.lab import doctor
 
 
 def test_every_miss_has_a_remedy(tmp_path, monkeypatch):
@@ -20,13 +21,13 @@ def test_every_miss_has_a_remedy(tmp_path, monkeypatch):
 
 
 def test_it_finds_a_corpus_and_says_what_is_in_it(tmp_path):
-    corpus().save(tmp_path / "twitter2015")
+    save_corpus(corpus(), tmp_path / "twitter2015")
     found = {f.what: f for f in doctor.check(tmp_path)}
     assert found["twitter2015"].ok and "24 of 32 images found" in found["twitter2015"].told
 
 
 def test_a_broken_corpus_is_told_with_file_and_line(tmp_path):
-    corpus().save(tmp_path / "twitter2017")
+    save_corpus(corpus(), tmp_path / "twitter2017")
     (tmp_path / "twitter2017" / "test.txt").write_text("IMGID:1\nword\n")
     found = {f.what: f for f in doctor.check(tmp_path)}
     assert not found["twitter2017"].ok and "test.txt:2:" in found["twitter2017"].remedy

@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mgips.data.corpus import TAGS
+from mgips.data.spans import spans
 from mgips.errors import MGIPSError
-from mgips.evaluate import counts_f1, f1_interval, flip_rate, flips, paired_bootstrap, score, spans, tweet_counts
+from mgips.evaluate import score
+from mgips.lab.stats import counts_f1, f1_interval, flip_rate, flips, paired_bootstrap, tweet_counts
 
 sequences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
 

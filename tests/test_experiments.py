@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import mgips.experiments as experiments
+import mgips.lab.sweep as experiments
 from mgips.cli import main
 from mgips.config import preset
-from mgips.data.tinytweets import tinytweets
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError, RunError
-from mgips.evaluate import counts_f1
-from mgips.experiments import COLLECTORS, GRIDS, Grid, Row, load_results, missing, part_of, run_row, sweep
-from mgips.integrity import EDITS
-from mgips.paper import CORPORA
+from mgips.lab.grids import GRIDS, Grid, Row
+from mgips.lab.integrity import EDITS
+from mgips.lab.paper.tables import CORPORA
+from mgips.lab.results import load_results, missing
+from mgips.lab.stats import counts_f1
+from mgips.lab.sweep import COLLECTORS, part_of, run_row, sweep
 
 SMALL = {"epochs": 1, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}
 

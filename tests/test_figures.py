@@ -11,10 +11,11 @@ from matplotlib.text import Text
 
 matplotlib.use("agg")
 
-from mgips.evaluate import counts_f1  # noqa: E402
-from mgips.experiments import GRIDS, load_results, result_path  # noqa: E402
-from mgips.figures import grids, style  # noqa: E402
-from mgips.figures.__main__ import FIGURES, main  # noqa: E402
+from mgips.lab.figures import grids, style
+from mgips.lab.figures.__main__ import FIGURES, main
+from mgips.lab.grids import GRIDS
+from mgips.lab.results import load_results, result_path
+from mgips.lab.stats import counts_f1
 
 
 @pytest.fixture(autouse=True)

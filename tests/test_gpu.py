@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from builders import corpus, tiny_config, tiny_model, tweets
+from builders import corpus, loss_of, tiny_config, tiny_model, tweets
 
 from mgips.config import TrainConfig
 from mgips.training import train
@@ -16,12 +16,12 @@ pytestmark = [
 def test_a_gpu_computes_what_a_cpu_computes():
     model = tiny_model()
     batch = model.batcher(tweets(8))
-    here = model(batch, details=True)
+    here, losses = model(batch, attention=True), loss_of(model, batch)
     model.cuda()
-    there = model(batch.to("cuda"), details=True)
+    there, losses_there = model(batch.to("cuda"), attention=True), loss_of(model, batch.to("cuda"))
     torch.testing.assert_close(there.emissions.cpu(), here.emissions, rtol=1e-4, atol=1e-4)
-    for name, value in here.terms.items():
-        assert there.terms[name].item() == pytest.approx(value.item(), rel=1e-4)
+    for name, value in losses.terms.items():
+        assert losses_there.terms[name].item() == pytest.approx(value.item(), rel=1e-4)
     assert model.predict(tweets(8)) == tiny_model().predict(tweets(8))
 
 
@@ -38,11 +38,11 @@ def test_it_learns_on_a_gpu(precision, tmp_path):
 def test_a_training_step_never_waits_for_the_device():
     model = tiny_model().cuda().train()
     batch = model.batcher(tweets(8)).to("cuda")
-    model(batch).loss.backward()  # lazy initialisation may wait
+    loss_of(model, batch).total.backward()  # lazy initialisation may wait
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        model(batch).loss.backward()
+        loss_of(model, batch).total.backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(p.grad is not None for p in model.parameters())

@@ -1,22 +1,25 @@
 """No test post reaches training, and what is changed on purpose changes what it says and nothing else."""
 
+import dataclasses
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from builders import corpus, parameters_without_gradient, tiny_config, tweets
+from builders import corpus, loss_of, parameters_without_gradient, tiny_config, tweets
 from torch.nn import functional as F
 
 import mgips
 from mgips.config import preset
-from mgips.data.corpus import load_corpus
-from mgips.data.tinytweets import tinytweets
+from mgips.data.load import load_corpus
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError
 from mgips.evaluate import score
-from mgips.integrity import EDITS, LEAK, OneLoss, TestWatcher, edited, leaky, readings, versions
+from mgips.lab.integrity import EDITS, LEAK, OneLoss, PaddingSeen, TestWatcher, edited, leaky, readings, versions
 from mgips.model.mgips import MGIPS
-from mgips.training import train, weights_hash
+from mgips.model.mutual_attention import MutualAttentionEncoder
+from mgips.run import weights_hash
+from mgips.training import Trainer, train
 
 SMALL = {"epochs": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}
 
@@ -28,7 +31,8 @@ def assert_split_integrity(posts):
     """No dev or test post is trained on: neither by its id nor, with the same picture's id, by its words."""
     config, training = preset("tiny", "text", **{**SMALL, "epochs": 1})
     met = set()
-    train(posts, config, training, progress=False, on_step=lambda step, batch, terms: met.update(batch.ids))
+    for step in Trainer(posts, config, training, progress=False):
+        met.update(step.batch.ids)
     ids = {name: {tweet.id for tweet in tweets} for name, tweets in posts.splits.items()}
     assert met == ids["train"]
     assert met.isdisjoint(ids["dev"]) and met.isdisjoint(ids["test"])
@@ -90,7 +94,11 @@ def test_watching_the_test_split_changes_no_weight_and_chooses_the_best_on_test(
     posts = tinytweets(0, (96, 32, 32))
     config, training = preset("tiny", "text", **{**SMALL, "epochs": 4})
     watcher = TestWatcher(posts)
-    watched = train(posts, config, training, progress=False, on_epoch=watcher)
+    trainer = Trainer(posts, config, training, progress=False)
+    for step in trainer:
+        if step.scores:
+            watcher(step.epoch, trainer.model)
+    watched = trainer.finish()
     alone = train(posts, config, training, progress=False)
     assert weights_hash(watched.model) == weights_hash(alone.model) and watched.test == alone.test
     told = watcher.record(watched.epoch)
@@ -151,9 +159,9 @@ def test_an_edit_changes_training_and_nothing_where_it_says_so(name):
     losses = []
     for model in (plain, changed):
         torch.manual_seed(0)
-        out = model.train()(batch_and(model))
-        out.loss.backward()
-        losses.append(out.loss.item())
+        total = loss_of(model.train(), batch_and(model)).total
+        total.backward()
+        losses.append(total.item())
     same_loss = name in ("freeze-gate", "detach-image-guided")  # these only take gradients away
     assert (losses[0] == pytest.approx(losses[1], abs=1e-6)) == same_loss
     missing = set(parameters_without_gradient(changed)) - set(parameters_without_gradient(plain))
@@ -170,14 +178,14 @@ def test_an_edit_changes_training_and_nothing_where_it_says_so(name):
 def test_one_loss_by_hand():
     model = edited("one-loss", tiny_config(dropout=0.0), tweets(), seed=0).eval()
     assert isinstance(model, OneLoss)
-    out = model(batch_and(model))
-    tau, k, scores = model.config.temperature, model.config.k, out.relevance.T  # rows are images
+    loss = loss_of(model, batch_and(model))
+    tau, k, scores = model.config.temperature, model.config.k, loss.contrast.relevance.T  # rows are images
     total = 0.0
     for i, row in enumerate(scores.exp().pow(1 / tau)):
         mined = scores[i].argsort(descending=True)[:k]
         total -= torch.log((row[mined].sum() + row[i]) / row.sum())  # the own text counts twice if it was mined
-    torch.testing.assert_close(out.terms["one"], total / len(scores))
-    assert set(out.terms) == {"crf", "one"}
+    torch.testing.assert_close(loss.terms["one"], total / len(scores))
+    assert set(loss.terms) == {"crf", "one"}
 
 
 def test_visible_padding_is_what_a_mask_of_ones_does():
@@ -189,9 +197,10 @@ def test_visible_padding_is_what_a_mask_of_ones_does():
     pieces, mask = F.pad(batch.pieces, more, value=pad), F.pad(batch.piece_mask, more)
     ones = torch.ones_like(mask)
     with torch.no_grad():
-        text, image, _ = plain.encoder(
-            plain.text_embedding(pieces), plain.image_embedding(batch.crops), mask, image_sees=ones
-        )
+        padded = dataclasses.replace(batch, pieces=pieces, piece_mask=mask)
+        plain.encoder.__class__ = PaddingSeen
+        text, image, _ = plain.encoder(plain.text_embedding(padded), plain.image_embedding(batch.crops), mask)
+        plain.encoder.__class__ = MutualAttentionEncoder
         walk = plain.interweave(text, image, ones)
         z, _ = plain.text_gate(walk.text[0], walk.text[-1])
         words = z.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
@@ -206,17 +215,17 @@ def test_noise_is_only_in_training_and_no_larger_than_it_says():
     plain = MGIPS.build(tiny_config(dropout=0.0), tweets(), seed=0)
     noisy = edited("neftune", tiny_config(dropout=0.0), tweets(), seed=0)
     batch = batch_and(plain)
-    clean = plain.text_embedding(batch.pieces)
-    moved = (noisy.train().text_embedding(batch.pieces) - clean).abs().max().item()
+    clean = plain.text_embedding(batch)
+    moved = (noisy.train().text_embedding(batch) - clean).abs().max().item()
     limit = 5 / (clean.shape[1] * clean.shape[2]) ** 0.5
     assert 0.5 * limit < moved <= limit + 1e-6
-    assert torch.equal(noisy.eval().text_embedding(batch.pieces), clean)
+    assert torch.equal(noisy.eval().text_embedding(batch), clean)
 
 
 def test_the_shift_moves_only_the_image_guided_weights():
     plain = MGIPS.build(tiny_config(), tweets(), seed=0).eval()
     shifted = edited("shift-columns", tiny_config(), tweets(), seed=0).eval()
-    a, b = (m(batch_and(m), details=True).details.interwoven.weights for m in (plain, shifted))
+    a, b = (m(batch_and(m), attention=True).interwoven.weights for m in (plain, shifted))
     torch.testing.assert_close(b[0].column, a[0].column - 0.05)
     assert b[1].guide == "text" and b[1].column.sum(-1).allclose(torch.ones(1))
 
@@ -228,5 +237,5 @@ def test_the_package_still_trains_clean_after_an_edit():
     a, b = (MGIPS.build(tiny_config(), tweets(), seed=0).eval() for _ in range(2))
     batch = batch_and(a)
     assert torch.equal(a(batch).emissions, b(batch).emissions)
-    assert a(batch, details=True).details.interwoven.weights[0].column.sum(-1).allclose(torch.ones(1))
+    assert a(batch, attention=True).interwoven.weights[0].column.sum(-1).allclose(torch.ones(1))
     assert mgips.MGIPS is MGIPS

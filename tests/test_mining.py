@@ -5,14 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from builders import tiny_model, tweets
+from builders import contrast_of, tiny_model, tweets
 
 from mgips.config import preset
 from mgips.data.batch import TweetDataset, training_batches
-from mgips.data.counterfactual import blank, shuffled
-from mgips.data.tinytweets import relevant, tinytweets
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError
-from mgips.mining import batch_relevance, mining_precision
+from mgips.lab.counterfactual import blank, shuffled
+from mgips.lab.precision import batch_relevance, mining_precision
 from mgips.model.mgips import MGIPS
 
 
@@ -29,7 +30,7 @@ def test_precision_counted_text_by_text(small):
     precision, chance, texts = [], [], 0
     for batch in training_batches(posts, 32, 0, 0):
         with torch.no_grad():
-            scores = model(data[batch]).relevance
+            scores = contrast_of(model, data[batch]).relevance
         for row, i in enumerate(batch):
             true = [relevant(posts[i], posts[j]) for j in batch]
             if any(true):
@@ -50,16 +51,16 @@ def test_a_model_that_knows_the_stories_mines_perfectly_and_one_that_does_not_is
     data = TweetDataset(posts, model.batcher, progress=False)
 
     def with_scores(make):
-        def forward(self, batch, details=False):
+        def contrast(self, out, batch):
             members = [next(p for p in posts if p.id == i) for i in batch.ids]
             scores = make(members)
             k = torch.zeros_like(scores, dtype=torch.bool).scatter(1, scores.topk(1, 1).indices, True)
-            return dataclasses.replace(real(self, batch), relevance=scores, positives=k)
+            return dataclasses.replace(real(self, out, batch), relevance=scores, positives=k)
 
-        monkeypatch.setattr(MGIPS, "forward", forward)
+        monkeypatch.setattr(MGIPS, "contrast", contrast)
         return mining_precision(model, data, 32)
 
-    real = MGIPS.forward
+    real = MGIPS.contrast
     knows = with_scores(lambda m: torch.tensor([[float(relevant(a, b)) for b in m] for a in m]))
     assert knows.precision == 1.0
     g = torch.Generator().manual_seed(0)
@@ -105,7 +106,7 @@ def test_a_batch_for_the_picture_is_what_the_model_says_of_it():
     posts = {tweet.id: tweet for tweet in corpus.test}
     batch = [posts[i] for i in found["ids"]]
     with torch.no_grad():
-        out = model.eval()(model.batcher(batch))
+        out = contrast_of(model.eval(), model.batcher(batch))
     np.testing.assert_allclose(found["scores"], out.relevance, atol=6e-4)
     assert {tuple(pair) for pair in found["mined"]} == {tuple(p) for p in out.positives.nonzero().tolist()}
     assert {tuple(p) for p in found["relevant"]} == {

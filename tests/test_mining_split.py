@@ -2,12 +2,12 @@
 
 import pytest
 import torch
-from builders import tiny_model, tweets
+from builders import contrast_of, tiny_model, tweets
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.data.batch import TweetDataset
 from mgips.errors import ConfigError
-from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, mine_split, mined
+from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, mine_dataset, mine_split
 from mgips.model.contrastive import mine, relevance
 
 
@@ -108,7 +108,8 @@ def test_vectors_are_those_of_the_model_in_the_order_of_the_split(small):
     assert texts.shape == images.shape == (12, model.config.hidden_size)
     for i in range(12):
         with torch.no_grad():
-            text, image = model(data[[i]], contrast=True).vectors
+            found = contrast_of(model, data[[i]])
+            text, image = found.texts, found.images
         torch.testing.assert_close(texts[i], text[0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(images[i], image[0], atol=1e-5, rtol=1e-4)
 
@@ -116,7 +117,7 @@ def test_vectors_are_those_of_the_model_in_the_order_of_the_split(small):
 def test_a_model_without_contrast_mines_nothing():
     model = tiny_model(images=False)
     data = TweetDataset(tweets(), model.batcher, progress=False)
-    for call in (contrast_vectors, lambda *a: mined(*a, k=2)):
+    for call in (contrast_vectors, lambda *a: mine_dataset(*a, k=2)):
         with pytest.raises(ConfigError, match="mines nothing"):
             call(model, data)
 
@@ -128,10 +129,10 @@ def test_missing_images_are_mined_only_where_the_model_says_so(small):
     for mine_missing in (True, False):
         model = tiny_model(mine_missing=mine_missing)
         some = TweetDataset(data.tweets, model.batcher, progress=False)
-        found = mined(model, some, 9, progress=False)
+        found = mine_dataset(model, some, 9, progress=False)
         assert bool(missing & set(found.index.flatten().tolist())) == mine_missing
     with pytest.raises(ConfigError, match="k is 10, but there are 9"):
-        mined(model, some, 10, progress=False)
+        mine_dataset(model, some, 10, progress=False)
 
 
 def test_what_was_mined_is_kept_until_weights_or_data_change(small, tmp_path, monkeypatch):
@@ -141,12 +142,12 @@ def test_what_was_mined_is_kept_until_weights_or_data_change(small, tmp_path, mo
     monkeypatch.setattr("mgips.mining.contrast_vectors", lambda *a: calls.append(1) or real(*a))
 
     def ask(model=model, data=data, k=3):
-        return mined(model, data, k, cache=tmp_path, progress=False)
+        return mine_dataset(model, data, k, cache=tmp_path, progress=False)
 
     first = ask()
     assert same(first, ask()) and len(calls) == 1
     assert ask(k=12).k == 12 and len(calls) == 1  # all twelve were mined the first time
-    assert same(first, mined(model, data, 3, progress=False)) and len(calls) == 2
+    assert same(first, mine_dataset(model, data, 3, progress=False)) and len(calls) == 2
     (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:-20])
     assert same(first, ask()) and len(calls) == 3  # a damaged file is made anew
@@ -160,7 +161,7 @@ def test_a_folder_that_cannot_be_written_costs_the_copy_not_the_result(small, tm
     model, data = small
     (tmp_path / "file").write_text("")
     with pytest.warns(UserWarning, match="not kept"):
-        assert mined(model, data, 3, cache=tmp_path / "file", progress=False).k == 3
+        assert mine_dataset(model, data, 3, cache=tmp_path / "file", progress=False).k == 3
 
 
 def test_the_best_of_others_is_the_best_by_hand():

@@ -7,8 +7,10 @@ import pytest
 import torch
 from builders import (
     TEXT_MODELS,
+    contrast_of,
     corpus,
     image_encoder,
+    loss_of,
     parameters_without_gradient,
     picture,
     save_text_checkpoint,
@@ -24,8 +26,8 @@ from mgips.config import RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import ConfigError, RunError
-from mgips.model.encoders import load_tokenizer
 from mgips.model.mgips import MGIPS
+from mgips.model.pretrained import load_tokenizer
 from mgips.training import parameter_groups
 
 MORE = {
@@ -41,22 +43,22 @@ def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
     fields = {f.name for f in dataclasses.fields(ModelConfig)}
     changes = {k: v for k, v in {**VARIANTS, **MORE}[name].items() if k in fields}
     model = tiny_model(**changes).train()
-    out = model(model.batcher(tweets()))
-    out.loss.backward()
+    loss = loss_of(model, model.batcher(tweets()))
+    loss.total.backward()
     assert parameters_without_gradient(model) == []
     groups = parameter_groups(model, TrainConfig())
     members = [id(p) for group in groups for p in group["params"]]
     assert len(members) == len(set(members)) == len(list(model.parameters()))
-    torch.testing.assert_close(out.loss, sum(out.terms.values()))
+    torch.testing.assert_close(loss.total, sum(loss.terms.values()))
     config = model.config
     expected = {"crf" if config.crf else "softmax"} | ({"ips"} if config.contrast and config.ips_loss else set())
-    assert set(out.terms) == expected | ({"cl"} if config.contrast and config.cl_loss else set())
+    assert set(loss.terms) == expected | ({"cl"} if config.contrast and config.cl_loss else set())
 
 
 def test_the_printed_column_weights_are_never_trained():
     """Eq. 6 as printed: the softmax over one value has no slope, so its parameter gets no gradient."""
     model = tiny_model(column_weights="printed").train()
-    model(model.batcher(tweets())).loss.backward()
+    loss_of(model, model.batcher(tweets())).total.backward()
     names = parameters_without_gradient(model)
     assert names == ["interweave.image_guided.w4", "interweave.text_guided.w4"]
 
@@ -95,29 +97,50 @@ def test_contrast_features_do_not_depend_on_padding():
         piece_mask=torch.nn.functional.pad(batch.piece_mask, (0, 5)),
     )
     assert wider.pieces.shape[1] <= model.config.max_length
-    torch.testing.assert_close(model(wider).relevance, model(batch).relevance, atol=1e-5, rtol=0)
+    scores = [contrast_of(model, one).relevance for one in (wider, batch)]
+    torch.testing.assert_close(*scores, atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
-def test_details_are_complete_and_change_nothing():
+def test_the_states_are_complete_and_attention_changes_nothing():
     model = tiny_model(interweave_encoders=2)
     batch = model.batcher(tweets())
-    plain, told = model(batch), model(batch, details=True)
-    torch.testing.assert_close(plain.emissions, told.emissions, atol=1e-5, rtol=0)
-    assert plain.details is None
-    d = told.details
+    plain, out = model(batch), model(batch, attention=True)
+    torch.testing.assert_close(plain.emissions, out.emissions, atol=1e-5, rtol=0)
+    assert plain.attention == []
     (b, n), m = batch.pieces.shape, 49
-    assert len(d.attention) == 2 and d.attention[1].image.shape == (b, 4, m, n + m)
-    assert [w.guide for w in d.interwoven.weights] == ["image", "text", "image", "text", "image"]
-    assert d.text_gate.shape == (b, n, 32) and d.image_gate.shape == (b, m, 32)
-    assert told.relevance.shape == told.positives.shape == (b, b)
-    assert told.positives.sum(1).tolist() == [3] * b
+    assert len(out.attention) == 2 and out.attention[1].image.shape == (b, 4, m, n + m)
+    assert [w.guide for w in out.interwoven.weights] == ["image", "text", "image", "text", "image"]
+    assert out.text_gate.shape == (b, n, 32) and out.image_gate.shape == (b, m, 32)
+    assert [x.shape for x in (*out.embedded, *out.towers)] == [(b, n, 32), (b, m, 32)] * 2
+    contrast = model.contrast(out, batch)
+    assert contrast.relevance.shape == contrast.positives.shape == (b, b)
+    assert contrast.positives.sum(1).tolist() == [3] * b
+
+
+def test_what_has_no_tags_has_no_loss_and_what_contrasts_nothing_mines_nothing():
+    model, text = tiny_model(), tiny_model(images=False)
+    bare = model.batcher([dataclasses.replace(post, tags=()) for post in tweets(4)])
+    with pytest.raises(ConfigError, match="without tags"):
+        loss_of(model, bare)
+    with pytest.raises(ConfigError, match="no contrastive part"):
+        contrast_of(text, text.batcher(tweets(4)))
+
+
+def test_evaluating_restores_the_mode_it_found():
+    model = tiny_model()
+    for training in (True, False):
+        model.train(training)
+        with pytest.raises(KeyError), model.evaluating():
+            assert not model.training and not torch.is_grad_enabled()
+            raise KeyError
+        assert model.training == training and torch.is_grad_enabled()
 
 
 @torch.no_grad()
 def test_a_batch_smaller_than_k_takes_all_its_images():
     model = tiny_model(k=5)
-    assert model(model.batcher(tweets(2))).positives.all()
+    assert contrast_of(model, model.batcher(tweets(2))).positives.all()
 
 
 def test_pictures_matter_and_text_only_has_none():
@@ -278,7 +301,7 @@ def test_a_model_of_another_family_is_refused(tmp_path):
     image_encoder().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="clip_vision_model"):
         load = tiny_config(text_encoder=str(tmp_path), images=False)
-        from mgips.model.encoders import load_text_encoder
+        from mgips.model.pretrained import load_text_encoder
 
         load_text_encoder(load, 0)
 
@@ -346,7 +369,7 @@ def test_saving_goes_through_the_hub_mixin(tmp_path, monkeypatch):
         asked.append((name, options))
         return str(tmp_path / "saved")
 
-    monkeypatch.setattr("mgips.model.mgips.snapshot_download", fetch)
+    monkeypatch.setattr("mgips.model.pretrained.snapshot_download", fetch)
     loaded = MGIPS.from_pretrained("someone/a-model", revision="v1")
     assert asked == [("someone/a-model", {"revision": "v1"})]
     assert loaded.predict(tweets(2)) == model.predict(tweets(2))

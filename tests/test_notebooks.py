@@ -75,7 +75,7 @@ def test_it_keeps_the_pattern_of_a_lesson(notebook):
     text = "\n".join("".join(cell["source"]) for cell in book["cells"])
     first = "".join(book["cells"][0]["source"])
     assert first.startswith(f"# {notebook.stem[:2]} · ") and "**You will" in first and re.search("minute|second", first)
-    assert 'print("Device:", doctor.device())' in text
+    assert 'print("Device:", doctor.device_name())' in text
     assert "# NBVAL_CHECK_OUTPUT" in text, "nothing of it is checked by nbval"
     checked = ["".join(c["source"]) for c in book["cells"] if "# NBVAL_CHECK_OUTPUT" in "".join(c["source"])]
     assert not any("trained(" in source for source in checked), "on a fresh clone its progress bar is one output more"

@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
-from mgips.data import pictures
+from mgips.data import crops as crops_module
 from mgips.data.corpus import Tweet
-from mgips.data.pictures import CLIP_MEAN, CropCache, crop_array, crop_cache, default_image, open_picture, picture_of
+from mgips.data.crops import CropCache, crop_array, crop_cache
+from mgips.data.pictures import CLIP_MEAN, default_image, open_picture, picture_of
 from mgips.errors import DataError
 
 MEAN_PIXEL = (123, 117, 104)
@@ -443,9 +444,9 @@ def test_the_key_is_the_content_and_the_settings(tmp_path, monkeypatch):
     assert build() == 4  # other content at the same time and place
     tweets[1] = tweet(1, Flat((1, 1, 2)))
     assert build() == 5
-    monkeypatch.setattr(pictures, "CACHE_FORMAT", 1000)
+    monkeypatch.setattr(crops_module, "CACHE_FORMAT", 1000)
     assert build() == 6
-    monkeypatch.setattr(pictures.PIL, "__version__", "99.0")
+    monkeypatch.setattr(crops_module.PIL, "__version__", "99.0")
     assert build() == 7
 
 
@@ -558,7 +559,7 @@ def test_a_pickled_cache_maps_the_file_again(tmp_path):
 
 
 def test_the_default_folder(tmp_path, monkeypatch):
-    many = [tweet(i, Flat((i, 0, 0))) for i in range(pictures.SMALL)]
+    many = [tweet(i, Flat((i, 0, 0))) for i in range(crops_module.SMALL)]
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     crop_cache(many[1:], size=4, progress=False)  # too few to be worth a file
@@ -580,8 +581,10 @@ def test_no_tweets(tmp_path):
 
 def test_the_bar_counts_pictures_only_when_asked(tmp_path, monkeypatch, capsys):
     made = []
-    real = pictures.tqdm
-    monkeypatch.setattr(pictures, "tqdm", lambda **options: made.append(real(**{**options, "delay": 0})) or made[-1])
+    real = crops_module.tqdm
+    monkeypatch.setattr(
+        crops_module, "tqdm", lambda **options: made.append(real(**{**options, "delay": 0})) or made[-1]
+    )
     crop_cache([tweet(i, noise(i)) for i in range(3)], size=8, progress=True)
     assert [bar.n for bar in made] == [3, 3] and "decoding pictures" in capsys.readouterr().err
     crop_cache([tweet(i, noise(i)) for i in range(3)], size=8, progress=False)

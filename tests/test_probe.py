@@ -13,21 +13,26 @@ from matplotlib.text import Text
 from scipy import stats
 from seqeval.metrics import f1_score
 
+from mgips.data.twitter import save_corpus
+
 matplotlib.use("agg")
 
-from mgips.cli import main  # noqa: E402
-from mgips.data.batch import TweetDataset  # noqa: E402
-from mgips.data.counterfactual import blank, mined, noise, same_type, shuffled  # noqa: E402
-from mgips.data.tinytweets import tinytweets  # noqa: E402
-from mgips.errors import ConfigError  # noqa: E402
-from mgips.evaluate import paired_bootstrap, score, spans, tweet_counts  # noqa: E402
-from mgips.experiments import GRIDS, result_path  # noqa: E402
-from mgips.figures import style  # noqa: E402
-from mgips.figures.probe import average, fig_probe, finding, probe_figure  # noqa: E402
-from mgips.mining import contrast_vectors  # noqa: E402
-from mgips.model.contrastive import relevance  # noqa: E402
-from mgips.probe import part_counts, probe  # noqa: E402
-from mgips.training import weights_hash  # noqa: E402
+from mgips.cli import main
+from mgips.data.batch import TweetDataset
+from mgips.data.spans import spans
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.errors import ConfigError
+from mgips.evaluate import score
+from mgips.lab.counterfactual import blank, noise, same_type, shuffled, with_pictures_of
+from mgips.lab.figures import style
+from mgips.lab.figures.probe import average, fig_probe, finding, probe_figure
+from mgips.lab.grids import GRIDS
+from mgips.lab.probe import part_counts, probe
+from mgips.lab.results import result_path
+from mgips.lab.stats import paired_bootstrap, tweet_counts
+from mgips.mining import contrast_vectors
+from mgips.model.contrastive import relevance
+from mgips.run import weights_hash
 
 DRAWS = 200
 
@@ -64,7 +69,7 @@ def test_every_condition_is_what_prediction_of_the_swapped_posts_gives(small):
     posts, true = corpus.test, model.predict(corpus.test)
     twins, alone = same_type(posts, 5)
     others = {"blank": blank(posts), "noise": noise(posts, 5), "shuffled": shuffled(posts, 5), "same-type": twins,
-              "mined": mined(posts, best_other(model, posts))}  # fmt: skip
+              "mined": with_pictures_of(posts, best_other(model, posts))}  # fmt: skip
     assert [one.name for one in found.conditions] == ["true", *others]
     assert alone.any() and any(f"leaves out {alone.sum()} posts" in note for note in found.notes)
     for one in found.conditions[1:]:
@@ -206,7 +211,7 @@ def test_mistakes_are_one_sentence(small):
 
 @pytest.fixture
 def disk(tmp_path):
-    small_corpus().save(tmp_path / "invented")
+    save_corpus(small_corpus(), tmp_path / "invented")
     return str(tmp_path / "invented")
 
 

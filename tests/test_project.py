@@ -30,8 +30,8 @@ def test_environment_yml_points_at_pyproject_and_lists_nothing_again():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
     assert [d for d in environment["dependencies"] if isinstance(d, str)] == ["python>=3.11", "pip"]
     (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
-    assert pip == ["-c constraints.txt", "-e .[notebooks,dev]"]
-    assert {"notebooks", "dev"} <= EXTRAS.keys()
+    assert pip == ["-c constraints.txt", "-e .[dev]"]
+    assert {"lab", "dev"} <= EXTRAS.keys()
     assert PROJECT["project"]["requires-python"] == ">=3.11"
 
 
@@ -39,7 +39,7 @@ def test_constraints_pin_every_dependency_within_its_bounds():
     from packaging.requirements import Requirement
 
     pinned = {normal(name): version for name, version in PINNED.items()}
-    wanted = [*PROJECT["project"]["dependencies"], *EXTRAS["notebooks"], *EXTRAS["dev"]]
+    wanted = [*PROJECT["project"]["dependencies"], *EXTRAS["lab"], *(r for r in EXTRAS["dev"] if named(r) != "mgips")]
     for requirement in map(Requirement, wanted):
         assert requirement.specifier.contains(pinned[normal(requirement.name)]), requirement
     assert pinned["torch"] == "2.13.0"
@@ -56,12 +56,13 @@ def test_one_version_of_ruff():
 
 
 def test_what_is_imported_is_declared():
-    """Every third-party module that the package imports comes from a declared dependency."""
+    """Every third-party module that the method imports comes with `mgips`, and every other one with `mgips[lab]`."""
     import ast
     import sys
 
     homes = {"PIL": "pillow", "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "IPython": "ipywidgets"}
-    declared = {named(r) for r in (*PROJECT["project"]["dependencies"], *EXTRAS["notebooks"], *EXTRAS["tracking"])}
+    method = {named(r) for r in (*PROJECT["project"]["dependencies"], *EXTRAS["tracking"])}
+    lab = method | {named(r) for r in EXTRAS["lab"]}
     for path in (ROOT / "mgips").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -69,49 +70,7 @@ def test_what_is_imported_is_declared():
             for module in modules:
                 top = module.split(".")[0]
                 if top not in sys.stdlib_module_names and top != "mgips":
-                    assert normal(homes.get(top, top)) in declared, f"{path}: {module}"
-
-
-def test_nothing_imports_upward():
-    """Data at the bottom, the model on it, training on that, what people look at on top (and mining's measure beside)."""
-    import ast
-
-    floors = [
-        "errors",
-        "config",
-        "paper",
-        "released",
-        "data",
-        "evaluate",
-        "model",
-        "training",
-        "mining",
-        "integrity",
-        "probe",
-        "representation",
-        "experiments",
-        "cases",
-        "demo",
-        "lessons",
-        "figures",
-        "widgets",
-        "cli",
-    ]
-    allowed = {"data": {"evaluate"}}  # the audit counts entities as the scores do
-
-    def floor(module: str) -> str:
-        return module.split(".")[1] if "." in module else ""
-
-    for path in (ROOT / "mgips").rglob("*.py"):
-        own = path.relative_to(ROOT / "mgips").with_suffix("").parts[0]
-        if own not in floors:
-            continue
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mgips."):
-                other = floor(node.module)
-                assert floors.index(other) <= floors.index(own) or other in allowed.get(own, ()), (
-                    f"{path}: {node.module}"
-                )
+                    assert normal(homes.get(top, top)) in (lab if "lab" in path.parts else method), f"{path}: {module}"
 
 
 def test_the_tree_names_no_machine_and_no_registry():

@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from builders import tiny_model, tweets
+from builders import loss_of, tiny_model, tweets
 
-from mgips import experiments, paper, released
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
-from mgips.evaluate import counts_f1
+from mgips.lab.grids import GRIDS
+from mgips.lab.paper import released, tables
+from mgips.lab.paper.released import ITEMS, leak_gain
+from mgips.lab.stats import counts_f1
 from mgips.model.crf import CRF
-from mgips.released import ITEMS, leak_gain
 
 TESTS = Path(__file__).parent
 
@@ -45,7 +46,7 @@ def test_every_test_that_is_named_exists():
 
 def test_every_switch_that_is_named_is_a_row_of_a_grid():
     named = {name for item in ITEMS for name in item.switches}
-    rows = {name: {row.name for row in experiments.GRIDS[name].rows} for name in ("switches", "protocol", "table3")}
+    rows = {name: {row.name for row in GRIDS[name].rows} for name in ("switches", "protocol", "table3")}
     assert named <= rows["switches"] | rows["protocol"] | {"tau-0.1"} and "tau-0.1" in rows["table3"]
     assert rows["switches"] | rows["protocol"] <= named, "an effect without an item"
 
@@ -82,7 +83,7 @@ def test_what_is_quoted_stands_in_the_paper():
 
 def test_the_counts_of_item_1_follow_from_its_offsets():
     """A reader that drops only the last rows of a file trains on the rest."""
-    sizes = {name: {s: column["tweets"] for s, column in splits.items()} for name, splits in paper.TABLE1.items()}
+    sizes = {name: {s: column["tweets"] for s, column in splits.items()} for name, splits in tables.TABLE1.items()}
     dropped = [
         ("twitter2017", 653, 653, "70 dev and 70 of 723", 9.7),
         ("twitter2015", 653, 653, "347 dev and 2,604 of 3,257", 80),
@@ -134,17 +135,18 @@ def test_rows_and_markdown_hold_every_item_and_its_effects():
 
 
 def test_every_grid_has_several_seeds():
-    for grid in experiments.GRIDS.values():
+    for grid in GRIDS.values():
         least = 1 if grid.name == "fig5" else 3  # Figure 5 shows one batch
         assert len(set(grid.seeds)) == len(grid.seeds) >= least, grid.name
-    assert len(experiments.GRIDS["table3"].seeds) == 5
+    assert len(GRIDS["table3"].seeds) == 5
 
 
 def test_without_dropout_a_training_pass_is_not_random():
     model = tiny_model(dropout=0.0).train()
     batch = model.batcher(tweets())
     first, second = (model(batch) for _ in range(2))
-    assert torch.equal(first.emissions, second.emissions) and torch.equal(first.relevance, second.relevance)
+    assert torch.equal(first.emissions, second.emissions)
+    assert torch.equal(first.image, second.image) and torch.equal(first.text, second.text)
     dropped = tiny_model(dropout=0.5).train()
     assert not torch.equal(dropped(batch).emissions, dropped(batch).emissions), "a random pass would show"
 
@@ -157,7 +159,7 @@ def test_a_training_step_decodes_nothing(monkeypatch):
         raise AssertionError("decoded")
 
     monkeypatch.setattr(CRF, "_viterbi_decode", decode)
-    model(batch).loss.backward()
+    loss_of(model, batch).total.backward()
     with pytest.raises(AssertionError, match="decoded"):
         model.predict(tweets(1))
 

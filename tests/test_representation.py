@@ -11,10 +11,10 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.tinytweets import tinytweets
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError
+from mgips.lab.representation import collect, entity_vectors, measure, neighbours, purity, silhouette, tsne
 from mgips.model.mgips import MGIPS
-from mgips.representation import collect, entity_vectors, measure, neighbours, purity, silhouette, steps, tsne
 
 
 def vectors_of(model, posts, **options):
@@ -23,11 +23,11 @@ def vectors_of(model, posts, **options):
 
 @torch.no_grad()
 def one_by_one(model, tweet):
-    """(type, {step: vector}) of a post's entities: the model's own details of this post alone, its words averaged."""
+    """(type, {step: vector}) of a post's entities: the model's own states for this post alone, its words averaged."""
     batch = dataclasses.replace(model.batcher([tweet]), tags=None)
-    details = model(batch, details=True).details
-    walk = details.interwoven
-    text = [model.text_embedding(batch.pieces), walk.text[0] if walk else details.text, details.text]
+    out = model(batch)
+    walk = out.interwoven
+    text = [model.text_embedding(batch), walk.text[0] if walk else out.text, out.text]
     found = []
     for kind, first, last in get_entities(list(tweet.tags)):
         places = [int(batch.first[0, word]) for word in range(first, last + 1) if word < batch.first.shape[1]]
@@ -50,7 +50,7 @@ def test_an_entitys_vector_is_the_mean_of_its_words_in_a_post_by_itself(changes,
     model = tiny_model(max_length=64, **changes)
     found = vectors_of(model, tweets(), batch_size=3)
     wanted = [(tweet.id, *one) for tweet in tweets() for one in one_by_one(model, tweet)]
-    assert list(found.steps) == list(steps(model)) == names
+    assert list(found.steps) == names
     assert len(found) == len(wanted) == 11 and found.beyond == 0
     assert [(e.tweet.id, e.span.type) for e in found.entities] == [(id, kind) for id, kind, _ in wanted]
     assert found.types.tolist() == [kind for _, kind, _ in wanted]
@@ -216,7 +216,9 @@ def test_a_run_keeps_what_figure_11_needs_and_no_words(monkeypatch):
         assert numbers["ambiguous"]["count"] < numbers["count"] and "xyz" not in numbers
     assert "entities" not in record
 
-    monkeypatch.setattr("mgips.representation.tsne", lambda vectors, dimensions, perplexity: vectors[:, :dimensions])
+    monkeypatch.setattr(
+        "mgips.lab.representation.tsne", lambda vectors, dimensions, perplexity: vectors[:, :dimensions]
+    )
     drawn = collect(model, corpus, seed=5, coordinates=True)
     found = vectors_of(model, corpus.test)
     for numbers, vectors in zip(drawn["trained"].values(), found.steps.values(), strict=True):

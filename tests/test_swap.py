@@ -12,13 +12,13 @@ from PIL import Image
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.counterfactual import blank, noise, same_type, shuffled
-from mgips.data.tinytweets import tinytweets
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError
-from mgips.evaluate import flips
+from mgips.lab.counterfactual import blank, noise, same_type, shuffled
+from mgips.lab.stats import flips
+from mgips.lab.widgets import inspect_swap
+from mgips.lab.widgets.base import FALLBACK_BYTES, png
 from mgips.mining import contrast_vectors
-from mgips.widgets import inspect_swap
-from mgips.widgets.base import FALLBACK_BYTES, png
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_gate_and_attention_are_what_the_forward_pass_weighs(swap, models, days)
         model = models["full"]
         batch = model.batcher([post])
         with torch.no_grad():
-            seen = model(batch, details=True).details
+            seen = model(batch, attention=True)
         n = batch.pieces.shape[1]
         gates, shares = [], []
         for piece in batch.first[0].tolist():
@@ -171,7 +171,7 @@ def test_a_file_that_is_no_picture_is_told_in_one_sentence_and_changes_nothing(c
 
 
 def test_in_a_notebook_the_error_stays_until_something_else_is_done(swap, monkeypatch):
-    monkeypatch.setattr("mgips.widgets.base.under_test", lambda: False)
+    monkeypatch.setattr("mgips.lab.widgets.base.under_test", lambda: False)
     give(swap, b"GIF89a")
     assert "photo.png is " in swap.error.value
     swap.image.value = "blank"

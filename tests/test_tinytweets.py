@@ -12,15 +12,17 @@ from hypothesis import strategies as st
 from mgips.data.batch import training_batches
 from mgips.data.conll import read_conll, write_conll
 from mgips.data.corpus import Tweet
-from mgips.data.pictures import crop_array
-from mgips.data.tinytweets import AMBIGUOUS, oracle, relevance_matrix, relevant, tinytweets
+from mgips.data.crops import crop_array
+from mgips.data.spans import spans
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import oracle, relevance_matrix, relevant
+from mgips.data.tinytweets.words import AMBIGUOUS
 from mgips.errors import ConfigError
-from mgips.evaluate import spans
 
 DIGEST = """
 import hashlib
 from mgips.data.tinytweets import tinytweets
-from mgips.data.pictures import crop_array
+from mgips.data.crops import crop_array
 corpus = tinytweets(3, sizes=(40, 8, 8))
 digest = hashlib.sha256(corpus.fingerprint().encode())
 for tweet in corpus.train:

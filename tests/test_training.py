@@ -15,13 +15,15 @@ import pytest
 import torch
 from builders import corpus, tiny_config, tiny_model, tweets
 
+import mgips
 import mgips.training as training
 from mgips.config import TrainConfig
 from mgips.data.batch import evaluation_batches, training_batches
 from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError, RunError
 from mgips.model.mgips import MGIPS
-from mgips.training import LossGuard, linear_schedule, out_of_patience, train, weights_hash
+from mgips.run import weights_hash
+from mgips.training import LossGuard, Trainer, linear_schedule, out_of_patience, train
 
 
 def quick(**changes) -> TrainConfig:
@@ -29,16 +31,11 @@ def quick(**changes) -> TrainConfig:
     return TrainConfig(**{"epochs": 3, "batch_size": 4, "checkpoint_every": 1, "log_every": 2, **rates, **changes})
 
 
-class Killed(Exception):
-    """Stands for a kill at a chosen step."""
-
-
-def killed_after(step_to_die: int):
-    def on_step(step, batch, terms):
-        if step == step_to_die:
-            raise Killed
-
-    return on_step
+def cut_after(step_to_stop: int, folder: Path, **changes) -> None:
+    """A run that is abandoned after a step."""
+    for step in Trainer(corpus(), tiny_config(), quick(**changes), folder, progress=False):
+        if step.number == step_to_stop:
+            break
 
 
 def test_training_learns_its_own_sentences_and_leaves_a_run_folder(tmp_path):
@@ -69,8 +66,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
 @pytest.mark.parametrize("step", [1, 4, 6, 11])
 def test_a_killed_run_resumes_to_the_same_bits(tmp_path, step):
     whole = train(corpus(), tiny_config(), quick(), tmp_path / "whole", progress=False)
-    with pytest.raises(Killed):
-        train(corpus(), tiny_config(), quick(), tmp_path / "cut", progress=False, on_step=killed_after(step))
+    cut_after(step, tmp_path / "cut")
     torch.rand(7)  # whatever happens in between
     resumed = train(corpus(), tiny_config(), quick(), tmp_path / "cut", resume=True, progress=False)
     assert weights_hash(resumed.model) == weights_hash(whole.model)
@@ -79,13 +75,76 @@ def test_a_killed_run_resumes_to_the_same_bits(tmp_path, step):
     assert resumed.test == whole.test
 
 
+def test_looking_between_steps_changes_nothing(tmp_path):
+    whole = train(corpus(), tiny_config(), quick(), progress=False)
+    trainer, seen = Trainer(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False), []
+    for step in trainer:
+        seen.append(step)
+        torch.rand(step.number)
+        if step.number % 3 == 0:
+            trainer.model.predict(tweets(2))
+            trainer.model.eval()
+        if step.number == 7:
+            break
+    trainer.save()
+    seen += trainer  # the same object goes on where it was
+    assert [step.number for step in seen] == list(range(1, 13))
+    assert [step.epoch for step in seen] == [1] * 4 + [2] * 4 + [3] * 4
+    assert [step.number for step in seen if step.scores] == [4, 8, 12]
+    assert all(torch.isfinite(step.norm) and set(step.loss.terms) == {"crf", "ips", "cl"} for step in seen)
+    run = trainer.finish()
+    assert weights_hash(run.model) == weights_hash(whole.model) and run.test == whole.test
+    with pytest.raises(RunError, match="All epochs of this run are done"):
+        trainer.step()
+
+
+def test_a_trainer_is_finished_with_the_best_epoch_so_far():
+    trainer = Trainer(corpus(), tiny_config(), quick(), progress=False)
+    with pytest.raises(RunError, match="No epoch of this run is done"):
+        trainer.finish()
+    trainer = Trainer(corpus(), tiny_config(), quick(), progress=False)
+    while trainer.number < 6:
+        trainer.step()
+    assert trainer.finish().epoch == 1 and not trainer.finished
+
+
+@pytest.mark.parametrize("where", ["step", "dev"])
+def test_ctrl_c_finishes_the_step_saves_and_resumes_to_the_same_bits(tmp_path, monkeypatch, where):
+    """A signal inside a step takes effect after it; one while dev is scored takes effect at once."""
+    whole = train(corpus(), tiny_config(), quick(), progress=False)
+    trainer = Trainer(corpus(), tiny_config(), quick(checkpoint_every=0), tmp_path / "run", progress=False)
+    pressed = []
+
+    def press(*_):
+        if len(pressed) < 6:
+            pressed.append(trainer.number)
+            if len(pressed) == 6:
+                signal.raise_signal(signal.SIGINT)
+
+    if where == "step":
+        trainer.model.register_forward_pre_hook(lambda module, inputs: press() if module.training else None)
+    else:
+        real = training.split_score
+        monkeypatch.setattr(training, "split_score", lambda *rest: (pressed.extend([0] * 5), press(), real(*rest))[-1])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    monkeypatch.undo()
+    saved = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
+    assert saved["step"] == trainer.number == (6 if where == "step" else 4)
+    assert len(saved["history"]) == (1 if where == "step" else 0)
+    resumed = train(corpus(), tiny_config(), quick(checkpoint_every=0), tmp_path / "run", resume=True, progress=False)
+    assert weights_hash(resumed.model) == weights_hash(whole.model) and resumed.test == whole.test
+    assert [r["dev_f1"] for r in resumed.history] == [r["dev_f1"] for r in whole.history]
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from builders import corpus, tiny_config
 from test_training import quick
-from mgips.training import train, weights_hash
+from mgips.run import weights_hash
+from mgips.training import train
 run = train(corpus(), tiny_config(), quick(epochs=6), sys.argv[1], resume=True, progress=False)
 print(weights_hash(run.model))
 """
@@ -129,15 +188,12 @@ def test_kill_9_at_any_moment(tmp_path):
 def test_a_loss_that_is_no_number_names_its_tweets_and_keeps_the_checkpoint(tmp_path):
     model = tiny_model()
     before = {}
-
-    def poison(step, batch, terms):
-        if step == 5:
-            before.update(torch.load(tmp_path / "run/checkpoint.pt", weights_only=True))
-            with torch.no_grad():
-                model.classifier[1].weight.fill_(float("nan"))
-
     with pytest.raises(RunError, match="The loss became nan on the batch of tweets 0-") as error:
-        train(corpus(), model, quick(checkpoint_every=2), tmp_path / "run", progress=False, on_step=poison)
+        for step in Trainer(corpus(), model, quick(checkpoint_every=2), tmp_path / "run", progress=False):
+            if step.number == 5:
+                before.update(torch.load(tmp_path / "run/checkpoint.pt", weights_only=True))
+                with torch.no_grad():
+                    model.classifier[1].weight.fill_(float("nan"))
     after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
     assert "checkpoint is kept" in str(error.value)
     assert all(torch.isfinite(x).all() for x in after["model"].values())
@@ -191,8 +247,7 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path):
         train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", progress=False)
     with pytest.raises(RunError, match="is complete"):
         train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", resume=True, progress=False)
-    with pytest.raises(Killed):
-        train(corpus(), tiny_config(), quick(), tmp_path / "cut", progress=False, on_step=killed_after(3))
+    cut_after(3, tmp_path / "cut")
     with pytest.raises(RunError, match=r"another train \(epochs\)"):
         train(corpus(), tiny_config(), quick(epochs=9), tmp_path / "cut", resume=True, progress=False)
     with pytest.raises(RunError, match=r"another model \(k\)"):
@@ -210,7 +265,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         real(state, file)
 
-    monkeypatch.setattr(training.torch, "save", fill_up)
+    monkeypatch.setattr(mgips.run.torch, "save", fill_up)
     with pytest.raises(RunError, match=r"checkpoint.pt could not be written \(No space left on device\)"):
         train(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False)
     assert torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)["step"] == 6
@@ -222,8 +277,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 
 
 def test_a_broken_checkpoint_is_one_sentence(tmp_path):
-    with pytest.raises(Killed):
-        train(corpus(), tiny_config(), quick(), tmp_path / "run", progress=False, on_step=killed_after(3))
+    cut_after(3, tmp_path / "run")
     checkpoint = tmp_path / "run/checkpoint.pt"
     checkpoint.write_bytes(checkpoint.read_bytes()[:100])
     with pytest.raises(RunError, match="remove it to start this run from the beginning"):
@@ -243,8 +297,9 @@ def test_the_test_split_is_scored_once_and_never_seen_before(monkeypatch):
 
     monkeypatch.setattr(training, "split_score", watched)
     data = corpus()
-    steps = []
-    train(data, tiny_config(), quick(), progress=False, on_step=lambda s, b, t: steps.append(b.ids))
+    trainer = Trainer(data, tiny_config(), quick(), progress=False)
+    steps = [step.batch.ids for step in trainer]
+    trainer.finish()
     assert [s is data.test for s in seen].count(True) == 1 and seen[-1] is data.test
     train_ids = {t.id for t in data.train}
     assert {i for ids in steps for i in ids} == train_ids
@@ -301,7 +356,7 @@ def test_bf16_and_full_precision_can_follow_each_other_in_one_process():
     for precision in ("bf16", "no", "bf16"):
         run = train(corpus(), tiny_config(), quick(epochs=1, precision=precision), progress=False)
         assert {p.dtype for p in run.model.parameters()} == {torch.float32}
-        assert run.model.emissions(run.model.batcher(tweets(2))).dtype == torch.float32
+        assert run.model(run.model.batcher(tweets(2))).emissions.dtype == torch.float32
 
 
 def test_workers_change_nothing():

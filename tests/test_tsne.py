@@ -10,16 +10,17 @@ from matplotlib.text import Text
 
 matplotlib.use("agg")
 
-from mgips.data.batch import TweetDataset  # noqa: E402
-from mgips.data.corpus import Corpus, Tweet  # noqa: E402
-from mgips.data.tinytweets import tinytweets  # noqa: E402
-from mgips.errors import ConfigError, DataError  # noqa: E402
-from mgips.evaluate import spans  # noqa: E402
-from mgips.experiments import GRIDS, result_path  # noqa: E402
-from mgips.figures import style  # noqa: E402
-from mgips.figures.tsne import fig11, fig11_html, hover, turning  # noqa: E402
-from mgips.representation import entity_vectors, neighbours, purity, tsne  # noqa: E402
-from mgips.widgets import inspect_tsne  # noqa: E402
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.spans import spans
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.errors import ConfigError, DataError
+from mgips.lab.figures import style
+from mgips.lab.figures.tsne import fig11, fig11_html, hover, turning
+from mgips.lab.grids import GRIDS
+from mgips.lab.representation import entity_vectors, neighbours, purity, tsne
+from mgips.lab.results import result_path
+from mgips.lab.widgets import inspect_tsne
 
 PURITY = {"embedding": 0.4, "mutual attention": 0.6, "text tower": 0.41, "MGI": 0.601}
 
@@ -186,7 +187,7 @@ def days():
 
 @pytest.fixture
 def inspector(model, days, monkeypatch):
-    monkeypatch.setattr("mgips.widgets.tsne.ITERATIONS", 250)
+    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
     return inspect_tsne(model, days)
 
 
@@ -210,7 +211,7 @@ def test_it_marks_an_entity_and_its_neighbours_by_the_full_vectors(inspector, mo
 
 def test_each_control_draws_anew_and_each_tsne_is_computed_once(inspector, monkeypatch):
     asked = []
-    monkeypatch.setattr("mgips.widgets.tsne.tsne", lambda *args: asked.append(args[1:]) or tsne(*args))
+    monkeypatch.setattr("mgips.lab.widgets.tsne.tsne", lambda *args: asked.append(args[1:]) or tsne(*args))
     views = {inspector.view.value}
     for control, value in (
         (inspector.perplexity, 5),
@@ -239,7 +240,7 @@ def test_select_by_post_and_what_is_not_there(inspector, days):
 
 
 def test_a_large_split_is_thinned_evenly_and_says_so(model, days, monkeypatch):
-    monkeypatch.setattr("mgips.widgets.tsne.ITERATIONS", 250)
+    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
     found = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
     inspector = inspect_tsne(model, days, limit=20)
     places = [found.entities.index(entity) for entity in inspector.found.entities]
@@ -256,7 +257,7 @@ def test_it_leaves_a_picture_where_there_are_no_widgets(inspector):
 
 
 def test_words_never_become_markup(model, monkeypatch):
-    monkeypatch.setattr("mgips.widgets.tsne.ITERATIONS", 250)
+    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
     bad = '<script>alert("x")</script>'
     posts = (Tweet(f"1{bad}", ("<b>bold</b>", bad), ("B-PER", "I-PER")), *tweets(16))
     inspector = inspect_tsne(model, Corpus("bad", (), (), posts))

@@ -8,16 +8,16 @@ import pytest
 import torch
 from builders import corpus
 
-from mgips.data.corpus import load_corpus
-from mgips.data.pictures import crop_array
-from mgips.data.twitter import read_crop_map
+from mgips.data.crops import crop_array
+from mgips.data.load import load_corpus
+from mgips.data.twitter import read_crop_map, save_corpus
 from mgips.errors import DataError
 
 
 @pytest.fixture
 def disk(tmp_path):
     """An invented corpus on disk: three of four tweets with a picture and three crops."""
-    corpus().save(tmp_path / "invented")
+    save_corpus(corpus(), tmp_path / "invented")
     return tmp_path / "invented"
 
 

@@ -13,15 +13,16 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.tinytweets import relevant, tinytweets
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
-from mgips.figures.text import fitted, printable, text_width
-from mgips.mining import contrast_vectors, mine_split, mined
-from mgips.training import Run
-from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs
-from mgips.widgets.attention import PICTURE, WORDS
-from mgips.widgets.base import FALLBACK_BYTES, Button, Inspector, figure, png
-from mgips.widgets.html import Thumbnails, thumbnail, tinted
+from mgips.lab.figures.text import fitted, printable, text_width
+from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs
+from mgips.lab.widgets.attention import PICTURE, WORDS
+from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, figure, png
+from mgips.lab.widgets.html import Thumbnails, thumbnail, tinted
+from mgips.mining import contrast_vectors, mine_dataset, mine_split
+from mgips.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +255,7 @@ def test_a_run_and_its_folder(model, days, tmp_path):
     run = Run(model, None, None, 1, [], tmp_path, data)
     assert inspect_pairs(run, days, progress=False).mined == inside.mined
     assert list(tmp_path.glob("mined-*")) == [kept]
-    assert mined(model, data["test"], 3).index[0].tolist() == [
+    assert mine_dataset(model, data["test"], 3).index[0].tolist() == [
         [t.id for t in days.test].index(name) for name in inside.mined
     ]
 
@@ -301,7 +302,7 @@ def test_an_error_shows_and_is_raised_under_test(pairs, monkeypatch):
 
 
 def test_an_error_shows_and_is_not_raised_in_a_notebook(pairs, monkeypatch, tmp_path):
-    monkeypatch.setattr("mgips.widgets.base.under_test", lambda: False)
+    monkeypatch.setattr("mgips.lab.widgets.base.under_test", lambda: False)
     (tmp_path / "x").write_text("")
     monkeypatch.setattr(pairs, "to_csv", lambda path: (_ for _ in ()).throw(DataError("The disk is full.")))
     pairs._export_button.click()
@@ -312,7 +313,7 @@ def test_an_error_shows_and_is_not_raised_in_a_notebook(pairs, monkeypatch, tmp_
 
 
 def test_under_test(monkeypatch):
-    from mgips.widgets.base import under_test
+    from mgips.lab.widgets.base import under_test
 
     assert under_test()
     monkeypatch.delenv("PYTEST_CURRENT_TEST")
@@ -366,7 +367,7 @@ def test_the_contact_sheet_says_what_it_shows(pairs, monkeypatch):
     assert "K = 4" in sheet.get_suptitle() and "3 posts" in sheet.get_suptitle()
     assert len(sheet.axes) == 3 * 5 and pairs.selected.id in texts
     shown = []
-    monkeypatch.setattr("mgips.widgets.pairs.show", lambda drawn, alt: shown.append((drawn, alt)))
+    monkeypatch.setattr("mgips.lab.widgets.pairs.show", lambda drawn, alt: shown.append((drawn, alt)))
     pairs.show_static(2)
     assert pairs.selected.id in shown[0][1] and len(shown[0][0].axes) == 2 * 4
 
@@ -398,7 +399,7 @@ def test_attention_is_the_models_own_and_sums_to_one(model):
     inspector.select(1)
     batch = model.batcher([posts[1]])
     with torch.no_grad():
-        layers = model(batch, details=True).details.attention
+        layers = model(batch, attention=True).attention
     m, n = 1 + 3 * inspector.side**2, batch.pieces.shape[1]
     for layer in (1, 2):
         for head in (0, 1, 3):
@@ -454,7 +455,7 @@ def test_weights_are_the_models_own(model):
     posts = tweets(3)
     inspector = inspect_mge(model, posts)
     with torch.no_grad():
-        walk = model(model.batcher([posts[2]]), details=True).details.interwoven
+        walk = model(model.batcher([posts[2]]), attention=True).interwoven
     inspector.select("0-2")
     assert inspector.passes[:3] == ["X1", "T1", "X2"] and len(inspector.passes) == len(walk.weights)
     for place, weights in enumerate(walk.weights):

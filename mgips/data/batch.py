@@ -11,17 +11,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mgips.config import CHARACTERS, ModelConfig
+from mgips.config import ModelConfig
 from mgips.data.corpus import TAGS, Tweet
-from mgips.data.pictures import CropCache, crop_cache
+from mgips.data.crops import CropCache, crop_cache
 from mgips.errors import DataError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TAG_IDS = {tag: i for i, tag in enumerate(TAGS)}
-LETTERS = 24
-"""UTF-8 bytes of a word that are read; a link's tail tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,9 @@ class Batch:
     """B tweets, padded to the batch's longest text. All tensors sit on one device."""
 
     ids: tuple[str, ...]
-    """B tweet ids, for messages."""
+    """B tweet ids."""
+    words: tuple[tuple[str, ...], ...]
+    """The words of each tweet, those past the cut included."""
     pieces: Tensor
     """(B, n) int64: word pieces with [CLS] and [SEP]."""
     piece_mask: Tensor
@@ -44,8 +44,6 @@ class Batch:
     """(B, crops, side, side, 3) uint8; None for a model without images."""
     has_image: Tensor
     """(B,) bool, False where the default image stands in."""
-    characters: Tensor | None = None
-    """(B, n, letters) int64: a word's bytes at its first piece, for a model of words and letters."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -139,6 +137,7 @@ class Batcher:
         labelled = all(e.tags is not None for e in encoded)
         return Batch(
             ids=tuple(tweet.id for tweet in tweets),
+            words=tuple(tweet.words for tweet in tweets),
             pieces=pad([e.pieces for e in encoded], n, self.tokenizer.pad_token_id),
             piece_mask=torch.arange(n) < lengths[:, :1],
             first=pad([e.first for e in encoded], w, 0),
@@ -146,26 +145,11 @@ class Batcher:
             tags=pad([e.tags for e in encoded], w, 0) if labelled else None,
             crops=crops,
             has_image=has_image,
-            characters=self._characters(tweets, encoded, n) if self.config.text_encoder == CHARACTERS else None,
         )
-
-    @staticmethod
-    def _characters(tweets: Sequence[Tweet], encoded: Sequence[Encoded], n: int) -> Tensor:
-        found = torch.zeros(len(tweets), n, LETTERS, dtype=torch.int64)
-        for row, (tweet, one) in enumerate(zip(tweets, encoded, strict=True)):
-            for place, word in zip(one.first, tweet.words, strict=False):  # words past the cut have no place
-                read = letters(word)
-                found[row, place, : len(read)] = torch.tensor(read)
-        return found
 
     def __call__(self, tweets: Sequence[Tweet]) -> Batch:
         """Some tweets as one batch, pictures decoded on the spot."""
         return TweetDataset(tweets, self, progress=False)[range(len(tweets))]
-
-
-def letters(word: str) -> list[int]:
-    """The first `LETTERS` bytes of a word, each plus one: 0 is padding."""
-    return [byte + 1 for byte in word.encode()[:LETTERS]]
 
 
 class TweetDataset(Dataset):

@@ -6,14 +6,13 @@ Twitter-2017 and the paper say MISC; OTHER is read as MISC and can be written ba
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import DataError
+from mgips.files import safe_name, write_atomically
 
 PREFIX = "IMGID:"
 
@@ -112,27 +111,3 @@ def write_conll(
         rows = "".join(f"{word}\t{tag}\n" for word, tag in zip(tweet.words, named, strict=True))
         blocks.append(f"{PREFIX}{tweet.id}\n{rows}")
     write_atomically(path, ("\n".join(blocks) + ("\n" if final_blank else "")).encode())
-
-
-def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write beside the target and swap, so that a file is old or new and never half.
-
-    Raises:
-        DataError: the folder cannot be written, or the disk is full; the old file is unharmed.
-    """
-    path = Path(path)
-    part = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
-            part.write(content)
-        os.replace(part.name, path)
-    except OSError as error:
-        if part is not None:
-            Path(part.name).unlink(missing_ok=True)
-        raise DataError(f"{path} cannot be written ({error.strerror}).") from error
-
-
-def safe_name(name: str) -> bool:
-    """Whether a name from a data file may become part of a path: one plain component, nothing above it."""
-    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0\r\n\t") and len(name) < 200

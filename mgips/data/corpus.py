@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,40 +117,3 @@ class Corpus:
                 row = (name, tweet.id, tweet.words, tweet.tags, tweet.image is not None, len(tweet.crops))
                 digest.update(repr(row).encode())
         return digest.hexdigest()
-
-    def save(self, folder: str | Path) -> None:
-        """Write it in the layout of the Twitter corpora, pictures and crops included; `load_corpus` reads it back."""
-        from mgips.data.twitter import save_folder
-
-        save_folder(self, folder)
-
-
-NAMES = ("tinytweets", "twitter2015", "twitter2017")
-
-
-def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
-    """A corpus by its name, or from a folder.
-
-    Args:
-        name: "tinytweets" (drawn by the package), "twitter2015" or "twitter2017" (read from `root`/name), or the
-            path of a folder in their layout (`mgips.data.twitter`).
-        root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
-
-    Raises:
-        DataError: nothing there, with what to get, from where, and where to put it; or a file that is wrong.
-    """
-    from mgips.data.tinytweets import tinytweets
-    from mgips.data.twitter import read_folder
-
-    if name == "tinytweets":
-        return tinytweets()
-    if name in NAMES:
-        return read_folder(data_root(root) / name, str(name))
-    if not Path(name).is_dir():
-        raise DataError(f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder that exists.")
-    return read_folder(name)
-
-
-def data_root(root: str | Path | None = None) -> Path:
-    """Where the Twitter corpora are looked for."""
-    return Path(root or os.environ.get("MGIPS_DATA") or "data")

@@ -17,14 +17,15 @@ from pathlib import Path
 
 import torch
 
-from mgips.data.conll import read_conll, safe_name, write_atomically, write_conll
+from mgips.data.conll import read_conll, write_conll
 from mgips.data.corpus import Corpus, Tweet
+from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
 from mgips.errors import DataError
+from mgips.files import safe_name, write_atomically
 
 SPLITS = {"train": ("train",), "dev": ("valid", "val", "dev"), "test": ("test",)}
 """Each split's names on disk."""
-CROPS = 3
 
 HELP = """\
 There is no {name} in {folder}.
@@ -143,8 +144,8 @@ def read_crop_map(path: str | Path) -> dict[str, list[str]]:
     return found
 
 
-def save_folder(corpus: Corpus, folder: str | Path) -> None:
-    """Write a corpus in the published layout, pictures as PNG; `read_folder` reads the same words, tags and pixels.
+def save_corpus(corpus: Corpus, folder: str | Path) -> None:
+    """Write a corpus in the published layout, pictures as PNG; `load_corpus` reads the same words, tags and pixels.
 
     Raises:
         DataError: a picture that cannot be read, or a folder that cannot be written.

@@ -23,6 +23,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from transformers import BertConfig, PreTrainedTokenizerFast
 
 from mgips.config import CHARACTERS, ModelConfig
+from mgips.data.batch import Batch
+from mgips.model.embedding import TextEmbedding
 
 
 class WordEncoder(nn.Module):
@@ -63,18 +65,48 @@ class WordEmbeddings(nn.Module):
         self.words = nn.Embedding(vocabulary, d - (d // 6 if characters else 0), padding_idx=padding)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, input_ids: Tensor, characters: Tensor | None = None) -> Tensor:
-        """(B, n) word ids and (B, n, letters) bytes → (B, n, d)."""
+    def forward(self, input_ids: Tensor, letters: Tensor | None = None) -> Tensor:
+        """(B, n) word ids and, for words with their letters, (B, n, letters) bytes → (B, n, d)."""
         x = self.words(input_ids)
         if self.letters is not None:
-            x = torch.cat([x, self.letters(characters)], -1)
+            x = torch.cat([x, self.letters(letters)], -1)
         return self.dropout(x)
+
+
+class LetterEmbedding(TextEmbedding):
+    """§3.1's text embedding for "words+characters": reads the batch's words as well as their ids."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """The batch's words and their letters as (B, n, d)."""
+        return self.bert(input_ids=batch.pieces, letters=letters_of(batch))
+
+
+LETTERS = 24
+"""UTF-8 bytes read of a word; the tail of a link carries no information."""
+
+
+def letters(word: str) -> list[int]:
+    """The first `LETTERS` bytes of a word, each plus one: 0 is padding."""
+    return [byte + 1 for byte in word.encode()[:LETTERS]]
+
+
+def letters_of(batch: Batch) -> Tensor:
+    """Each word's bytes at its piece, (B, n, LETTERS) int64; 0 elsewhere."""
+    read = torch.zeros(*batch.pieces.shape, LETTERS, dtype=torch.int64)
+    for row, (words, first, mask) in enumerate(
+        zip(batch.words, batch.first.tolist(), batch.word_mask.tolist(), strict=True)
+    ):
+        for word, place, inside in zip(words, first, mask, strict=False):
+            if inside:
+                found = letters(word)
+                read[row, place, : len(found)] = torch.tensor(found)
+    return read.to(batch.pieces.device)
 
 
 class CharacterCNN(nn.Module):
     """A word's letters as one vector: embedded, convolved three at a time, the largest of each filter taken.
 
-    Letters are UTF-8 bytes (`mgips.data.batch.letters`): no alphabet to be saved, no letter unknown.
+    Letters are UTF-8 bytes (`letters`): no alphabet has to be saved, and no letter is unknown.
     """
 
     def __init__(self, width: int, size: int = 30) -> None:
@@ -82,12 +114,12 @@ class CharacterCNN(nn.Module):
         self.embedding = nn.Embedding(257, size, padding_idx=0)
         self.filters = nn.Conv1d(size, width, kernel_size=3, padding=1)
 
-    def forward(self, characters: Tensor) -> Tensor:
+    def forward(self, letters: Tensor) -> Tensor:
         """(B, n, letters) byte + 1, 0 on padding → (B, n, width); 0 where there are no letters."""
-        there = (characters > 0).flatten(0, 1).unsqueeze(1)  # (B × n, 1, letters)
-        x = self.embedding(characters).flatten(0, 1).transpose(1, 2)  # (B × n, size, letters)
+        there = (letters > 0).flatten(0, 1).unsqueeze(1)  # (B × n, 1, letters)
+        x = self.embedding(letters).flatten(0, 1).transpose(1, 2)  # (B × n, size, letters)
         x = torch.where(there, torch.relu(self.filters(x)), 0.0).amax(-1)  # (B × n, width)
-        return x.unflatten(0, characters.shape[:2])
+        return x.unflatten(0, letters.shape[:2])
 
 
 def word_tokenizer(words: Iterable[str], least: int = 2) -> PreTrainedTokenizerFast:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_gather
 from torch.nn import functional as F
 
 from mgips.errors import ConfigError
@@ -91,35 +92,19 @@ def cl_loss(relevance: Tensor, temperature: float, own: Tensor | None = None) ->
         own: (B,) column of each text's own image; the diagonal by default.
     """
     if own is None:
-        own = torch.arange(len(relevance), device=relevance.device)
+        own = torch.arange(relevance.shape[0], device=relevance.device)
     return F.cross_entropy(relevance.float() / temperature, own)
-
-
-class _Gather(torch.autograd.Function):
-    """All processes' rows, in rank order. accelerate's `gather` would cut the gradient here."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
-        everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(everyone, x.contiguous())
-        return torch.cat(everyone)
-
-    @staticmethod
-    def backward(ctx, slope: Tensor) -> Tensor:
-        # Every process's loss depends on every row, so a row's slope is the sum of what all of them say.
-        slope = slope.contiguous()
-        dist.all_reduce(slope)
-        size = len(slope) // dist.get_world_size()
-        return slope[dist.get_rank() * size : (dist.get_rank() + 1) * size]
 
 
 def gather_with_gradient(x: Tensor) -> tuple[Tensor, int]:
     """The rows of all processes, with their gradient, and where this process's rows start among them.
 
-    (B, …) → (B × processes, …). Every process must hold equally many rows. With one process: x and 0.
+    (B, …) → (B × processes, …). Every process must hold equally many rows. With one process: x and 0. Accelerate's
+    `gather` would cut the gradient here.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x, 0
+    start = dist.get_rank() * x.shape[0]
     if x.dtype == torch.bool:  # not every backend gathers bool
-        return _Gather.apply(x.to(torch.uint8)).bool(), dist.get_rank() * len(x)
-    return _Gather.apply(x), dist.get_rank() * len(x)
+        return torch.cat(all_gather(x.to(torch.uint8))).bool(), start
+    return torch.cat(all_gather(x.contiguous())), start

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mgips.data.batch import Batch
 from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 
 
@@ -19,11 +20,9 @@ class TextEmbedding(nn.Module):
         super().__init__()
         self.bert = model.embeddings
 
-    def forward(self, pieces: Tensor, characters: Tensor | None = None) -> Tensor:
-        """(B, n) piece ids → (B, n, d). A model of words and letters also takes its bytes, (B, n, letters)."""
-        if characters is not None:
-            return self.bert(input_ids=pieces, characters=characters)
-        return self.bert(input_ids=pieces)
+    def forward(self, batch: Batch) -> Tensor:
+        """The batch's word pieces, (B, n), as S^e, (B, n, d)."""
+        return self.bert(input_ids=batch.pieces)
 
 
 class ImageEmbedding(nn.Module):
@@ -50,7 +49,7 @@ class ImageEmbedding(nn.Module):
         pixels = (pixels.float() - self.mean) / self.std
         patches = self.patches(pixels).flatten(2).transpose(1, 2)  # (B × crops, grid², d)
         patches = patches.unflatten(0, crops.shape[:2]).flatten(1, 2)  # (B, crops × grid², d)
-        first = self.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        first = self.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
         return self.norm(torch.cat([first, patches], dim=1) + self.positions)  # (B, m, d)
 
 

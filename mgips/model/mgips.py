@@ -1,31 +1,35 @@
 """§3.5: the whole model, assembled (eqs 18-19).
 
-loss = CRF negative log-likelihood, mean per tweet  +  IPS loss  +  CL loss        (19)
+out = model(batch)                  emissions, and the states on the way to them
+loss = model.loss(out, batch)       CRF negative log-likelihood, mean per tweet + IPS loss + CL loss      (19)
+tags = model.decode(out, batch)     the most likely tags
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Iterable, Sequence
+import contextlib
+import functools
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from mgips.config import ModelConfig
+from mgips.config import CHARACTERS, ModelConfig
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import TAGS, Tweet
-from mgips.errors import RunError
-from mgips.model.baselines import BiLSTM, IndependentTags
+from mgips.data.crops import CROPS
+from mgips.errors import ConfigError
+from mgips.model.baselines import BiLSTM, IndependentTags, LetterEmbedding
 from mgips.model.contrastive import ContrastHead, cl_loss, gather_with_gradient, ips_loss, mine, relevance
 from mgips.model.crf import CRF, bio_allowed
 from mgips.model.embedding import ImageEmbedding, TextEmbedding
-from mgips.model.encoders import (
+from mgips.model.interweave import MGE, InterweaveEncoder, Interwoven, PrePostGate
+from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
+from mgips.model.pretrained import (
+    HubModel,
     ImageLayers,
     TextLayers,
     check_fit,
@@ -33,54 +37,70 @@ from mgips.model.encoders import (
     load_text_encoder,
     load_tokenizer,
 )
-from mgips.model.interweave import MGE, InterweaveEncoder, Interwoven, PrePostGate
-from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-CROPS = 3
-"""Visual-grounding crops per tweet (§3.1.2)."""
-
-
-@dataclass
-class Details:
-    """What the notebooks show. Computed only on request."""
-
-    attention: list[LayerAttention]
-    """Per layer."""
-    interwoven: Interwoven | None
-    """T_l, X_l and the MGEs' weights."""
-    text_gate: Tensor | None
-    """I of eq. 12, (B, n, d) or (B, n, 1)."""
-    image_gate: Tensor | None
-    """The image side's gate, (B, m, d) or (B, m, 1)."""
-    text: Tensor
-    """z, what the CRF's classifier reads: (B, n, d)."""
-    image: Tensor | None
-    """The image features that are contrasted: (B, m, d)."""
-
 
 @dataclass
 class Output:
-    """One forward pass."""
+    """One forward pass: the emissions, and every state on the way to them."""
 
     emissions: Tensor
     """(B, w, C), float32: scores of every tag for every word inside the cut."""
-    loss: Tensor | None = None
-    """Eq. 19; None where the batch has no tags."""
-    terms: dict[str, Tensor] = dataclasses.field(default_factory=dict)
-    """The loss's terms by name: crf (softmax without one), ips, cl. Their sum is `loss`."""
-    relevance: Tensor | None = None
+    text: Tensor
+    """z of eq. 13, what the classifier reads: (B, n, d)."""
+    image: Tensor | None
+    """The image features that are contrasted, gated where there is a gate: (B, m, d)."""
+    embedded: tuple[Tensor, Tensor | None]
+    """S^e (B, n, d) and V^e (B, m, d) of §3.1."""
+    towers: tuple[Tensor, Tensor | None]
+    """H^t (B, n, d) and H^v (B, m, d) of §3.2."""
+    attention: list[LayerAttention]
+    """Of each layer of the towers; empty unless asked for."""
+    interwoven: Interwoven | None = None
+    """T_l, X_l and the MGEs' weights of §3.3."""
+    text_gate: Tensor | None = None
+    """I of eq. 12, (B, n, d) or (B, n, 1)."""
+    image_gate: Tensor | None = None
+    """The image side's gate, (B, m, d) or (B, m, 1)."""
+
+
+@dataclass
+class Contrast:
+    """Texts compared with images, and what is mined (eqs 14-15)."""
+
+    texts: Tensor
+    """(B, d), of length 1."""
+    images: Tensor
+    """(B, d), of length 1."""
+    relevance: Tensor
     """Eq. 14: (B, N), rows are texts, columns images; N = B × processes."""
-    positives: Tensor | None = None
+    positives: Tensor
     """Eq. 15: (B, N) bool, the mined images of each text."""
-    vectors: tuple[Tensor, Tensor] | None = None
-    """What eq. 14 compares: the texts' and the images' heads, (B, d) each, of length 1."""
-    details: Details | None = None
+    own: Tensor
+    """(B,) int64: the column of each text's own image."""
 
 
-class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multimodal", "named-entity-recognition"]):
+@dataclass
+class Loss:
+    """Eq. 19, term by term."""
+
+    terms: dict[str, Tensor]
+    """By name: crf (softmax without one), ips, cl."""
+    contrast: Contrast | None
+    """What the contrastive terms were computed from; None for a model without them."""
+
+    @property
+    def total(self) -> Tensor:
+        """The sum of all terms."""
+        return functools.reduce(operator.add, self.terms.values())
+
+
+MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing."
+
+
+class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "named-entity-recognition"]):
     """Multi-granularity interweave with implicit-positive-sample contrastive learning.
 
     Build one with `MGIPS.build(config, tweets)`, load one with `MGIPS.from_pretrained(folder_or_name)`.
@@ -107,11 +127,11 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         self.batcher = Batcher(tokenizer, config)
         d, n = text.config.hidden_size, config.max_length
 
-        self.text_embedding = TextEmbedding(text)
+        self.text_embedding = (LetterEmbedding if config.text_encoder == CHARACTERS else TextEmbedding)(text)
         self.image_embedding = ImageEmbedding(image, CROPS, config.crop_size) if image is not None else None
         self.encoder = MutualAttentionEncoder(TextLayers(text), ImageLayers(image) if image is not None else None)
 
-        # A part that nothing would read is not built: every parameter takes part in the loss.
+        # Only modules that contribute to the loss are built.
         fused_contrast = config.contrast and config.contrast_on == "fused"
         self.interweave = self.text_gate = self.image_gate = None
         if image is not None and config.mgi:
@@ -152,22 +172,19 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         """Where the weights are."""
         return self.classifier[-1].weight.device
 
-    def forward(self, batch: Batch, details: bool = False, contrast: bool = False) -> Output:
-        """Emissions, and with gold tags the loss and its terms.
+    def forward(self, batch: Batch, attention: bool = False) -> Output:
+        """Emissions of every tag for every word, and the states on the way to them.
 
         Args:
             batch: B tweets on the model's device.
-            details: also keep what the notebooks show; attention is then computed in the open.
-            contrast: compare texts with images and mine, even where neither tags nor details ask for it.
+            attention: also return the towers' attention weights, which fused kernels do not give.
         """
         config, mask = self.config, batch.piece_mask
-        text = self.text_embedding(batch.pieces, batch.characters)  # §3.1: (B, n, d)
+        text = self.text_embedding(batch)  # §3.1: (B, n, d)
         image = self.image_embedding(batch.crops) if self.image_embedding is not None else None  # (B, m, d)
-
-        meet = config.mutual_attention
         embedded = text, image
-        text, image, attention = self.encoder(text, image, mask, exchange=meet, attention=details)  # §3.2
-        met = text, image
+        text, image, weights = self.encoder(text, image, mask, config.mutual_attention, attention)  # §3.2
+        towers = text, image
 
         walk = text_gate = image_gate = None
         if self.interweave is not None:  # §3.3
@@ -179,42 +196,70 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
         words = text.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, text.shape[-1]))  # (B, w, d)
         if self.bilstm is not None:
             words = self.bilstm(words, batch.word_mask)
-        out = Output(emissions=self.classifier(words).float())
-        if details:
-            out.details = Details(attention, walk, text_gate, image_gate, text, image)
-        if batch.tags is not None:
-            likelihood = self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")
-            out.terms["crf" if config.crf else "softmax"] = -likelihood  # eq. 18
-        if config.contrast and (contrast or details or batch.tags is not None):  # §3.4
-            if config.contrast_on == "fused":
-                pair = text, image
-            else:  # the towers' outputs as strangers: with mutual attention on, that is a second run
-                pair = self.encoder(*embedded, mask, exchange=False)[:2] if meet else met
-            self._contrast(out, *pair, batch)
-        if batch.tags is not None:
-            out.loss = sum(out.terms.values())  # eq. 19
-        return out
+        emissions = self.classifier(words).float()  # §3.5: (B, w, C)
+        return Output(emissions, text, image, embedded, towers, weights, walk, text_gate, image_gate)
 
-    def _contrast(self, out: Output, text: Tensor, image: Tensor, batch: Batch) -> None:
-        """Eqs 14-17: local texts against the images of all processes."""
+    def contrast(self, out: Output, batch: Batch) -> Contrast:
+        """Compare this process's texts with the images of all processes, and mine (§3.4, eqs 14-15).
+
+        Raises:
+            ConfigError: a model without a contrastive part.
+        """
         config = self.config
+        if not config.contrast:
+            raise ConfigError(MINES_NOTHING)
+        text, image = out.text, out.image
+        if config.contrast_on == "unimodal":
+            text, image = out.towers
+            if config.mutual_attention:  # as strangers: the towers run again, without their exchange
+                text, image, _ = self.encoder(*out.embedded, batch.piece_mask, exchange=False)
         texts = self.text_head(text, batch.piece_mask)  # (B, d)
-        own_images = self.image_head(image, batch.piece_mask.new_ones(image.shape[:2]))  # (B, d)
-        out.vectors = texts, own_images
-        images, offset = gather_with_gradient(own_images)  # (N, d)
-        out.relevance = relevance(texts, images)
-        candidates = None
-        if not config.mine_missing:
-            candidates, _ = gather_with_gradient(batch.has_image)
+        images = self.image_head(image, batch.piece_mask.new_ones(image.shape[:2]))  # (B, d)
+        everyone, offset = gather_with_gradient(images)  # (N, d)
+        scores = relevance(texts, everyone)  # (B, N)
+        candidates = None if config.mine_missing else gather_with_gradient(batch.has_image)[0]
         # A last batch smaller than K takes all of its images.
-        out.positives = mine(out.relevance, min(config.k, len(images)), candidates)
-        if config.ips_loss:
-            out.terms["ips"] = ips_loss(out.relevance, out.positives, config.temperature)
-        if config.cl_loss:
-            own = torch.arange(len(texts), device=texts.device) + offset
-            out.terms["cl"] = cl_loss(out.relevance, config.temperature, own)
+        positives = mine(scores, min(config.k, everyone.shape[0]), candidates)
+        own = torch.arange(texts.shape[0], device=texts.device) + offset
+        return Contrast(texts, images, scores, positives, own)
 
-    @torch.no_grad()
+    def loss(self, out: Output, batch: Batch) -> Loss:
+        """Eq. 19, from what `model(batch)` computed and the batch's gold tags.
+
+        Raises:
+            ConfigError: a batch without tags.
+        """
+        if batch.tags is None:
+            raise ConfigError("This batch holds a tweet without tags; the loss needs tags for every tweet.")
+        config = self.config
+        likelihood = self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")
+        terms = {"crf" if config.crf else "softmax": -likelihood}  # eq. 18
+        contrast = self.contrast(out, batch) if config.contrast else None
+        if contrast is not None and config.ips_loss:
+            terms["ips"] = ips_loss(contrast.relevance, contrast.positives, config.temperature)  # eq. 16
+        if contrast is not None and config.cl_loss:
+            terms["cl"] = cl_loss(contrast.relevance, config.temperature, contrast.own)  # eq. 17
+        return Loss(terms, contrast)
+
+    def decode(self, out: Output, batch: Batch) -> list[list[str]]:
+        """The most likely tags: one for every word of every tweet, O for words past the cut."""
+        paths = self.crf.decode(out.emissions, batch.word_mask)
+        return [
+            [TAGS[tag] for tag in path] + ["O"] * (len(words) - len(path))
+            for path, words in zip(paths, batch.words, strict=True)
+        ]
+
+    @contextlib.contextmanager
+    def evaluating(self) -> Iterator[MGIPS]:
+        """Evaluation mode and no gradients, for as long as it lasts; then the mode from before."""
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                yield self
+        finally:
+            self.train(training)
+
     def predict(self, tweets: Sequence[Tweet], batch_size: int = 32, progress: bool = False) -> list[list[str]]:
         """One tag for every word of every tweet, in the tweets' order; O for words past `max_length`.
 
@@ -224,26 +269,15 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             return []
         return self.predict_dataset(TweetDataset(tweets, self.batcher, progress=progress), batch_size)
 
-    @torch.no_grad()
     def predict_dataset(self, data: TweetDataset, batch_size: int = 32) -> list[list[str]]:
         """`predict` for a split that is tokenized and decoded already."""
-        training = self.training
-        self.eval()
         tags: list[list[str]] = [[] for _ in range(len(data))]
-        try:
+        with self.evaluating():
             for indices in evaluation_batches(data.lengths, batch_size):
                 batch = data[indices].to(self.device)
-                paths = self.crf.decode(self.emissions(batch), batch.word_mask)
-                for index, path in zip(indices, paths, strict=True):
-                    past = len(data.tweets[index].words) - len(path)
-                    tags[index] = [TAGS[tag] for tag in path] + ["O"] * past
-        finally:
-            self.train(training)
+                for index, path in zip(indices, self.decode(self(batch), batch), strict=True):
+                    tags[index] = path
         return tags
-
-    def emissions(self, batch: Batch) -> Tensor:
-        """(B, w, C): the forward pass without losses and without what only they read."""
-        return self(dataclasses.replace(batch, tags=None)).emissions
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules by the learning rate they share (§4.3): text, image, fusion, contrast, head."""
@@ -255,77 +289,3 @@ class MGIPS(nn.Module, PyTorchModelHubMixin, library_name="mgips", tags=["multim
             "head": [self.bilstm, self.classifier, self.crf],
         }
         return {name: [m for m in modules if m is not None] for name, modules in parts.items()}
-
-    # ---- saving and loading ----
-
-    def describe(self) -> dict[str, Any]:
-        """Everything but the weights and the tokenizer, for config.json."""
-        return {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": list(TAGS)}
-
-    def _save_pretrained(self, save_directory: Path) -> None:
-        """config.json, tokenizer and model.safetensors (the hub mixin's hook behind `save_pretrained`)."""
-        folder = Path(save_directory)
-        self.save_description(folder)
-        save_file(self.state_dict(), folder / "model.safetensors")
-
-    def save_description(self, folder: Path) -> None:
-        """config.json and the tokenizer: a pretrained folder but for its weights."""
-        (folder / "config.json").write_text(json.dumps(self.describe(), indent=2) + "\n", encoding="utf-8")
-        self.batcher.tokenizer.save_pretrained(folder)
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> MGIPS:
-        """Load a saved model, in evaluation mode.
-
-        Args:
-            pretrained_model_name_or_path: a run folder, a folder from `save_pretrained`, or a name on the hub.
-            options: for a name on the hub, what `huggingface_hub.snapshot_download` takes: revision, token, …
-
-        Raises:
-            RunError: nothing there, or not a saved model.
-        """
-        path = Path(pretrained_model_name_or_path)
-        if not path.is_dir():
-            try:
-                path = Path(snapshot_download(str(pretrained_model_name_or_path), **options))
-            except Exception as error:  # the hub's client raises a dozen kinds
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-                raise RunError(
-                    f"{pretrained_model_name_or_path} is no folder here, and could not be fetched from the hub ({reason}); "
-                    "give a run folder or a saved model's."
-                ) from error
-        return super().from_pretrained(path)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **_: Any) -> MGIPS:
-        """Rebuild from a local folder (the hub mixin's hook behind `from_pretrained`)."""
-        from transformers import AutoTokenizer
-
-        folder = Path(model_id)
-        missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
-        if missing:
-            raise RunError(
-                f"{folder} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
-            )
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "model" not in told or told.get("tags") != list(TAGS):
-            raise RunError(
-                f"{folder / 'config.json'} does not describe an mgips model with the tags {', '.join(TAGS)}."
-            )
-        known = {field.name for field in dataclasses.fields(ModelConfig)}
-        strange = sorted(set(told["model"]) - known)
-        if strange:
-            raise RunError(
-                f"{folder / 'config.json'} has the setting {strange[0]!r}, which this version of mgips does not know."
-            )
-        config = ModelConfig(**told["model"])
-        text = load_text_encoder(config, 0, told["encoders"]["text"])
-        image = load_image_encoder(config, text.config, told["encoders"]["image"]) if config.images else None
-        model = cls(config, text, image, AutoTokenizer.from_pretrained(folder))
-        try:
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except RuntimeError as error:
-            raise RunError(
-                f"{folder / 'model.safetensors'} does not fit its config.json: save the model again."
-            ) from error
-        return model.eval()

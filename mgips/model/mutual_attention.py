@@ -6,9 +6,9 @@ Layer l + 1 of each tower attends over [the other tower's keys and values of lay
     l = 0: the other tower's embeddings stand in for its keys and values      (3)
     H_{l+1} = Attn(Q, K, V)                                                  (4)
 
-Eq. 2 prints `Q^t = H^v W^q`; eq. 3 shows that the text's queries come from the text, and so it is here.
-Both sides read layer-l quantities only, so neither goes first. Keys and values that a tower has computed
-are handed across as they are: nothing is projected twice.
+Eq. 2 prints `Q^t = H^v W^q`; eq. 3 shows that the text's queries come from the text, and so it is here. Both sides
+read layer-l quantities only, so the order of the two does not matter. Keys and values are handed across as computed:
+nothing is projected twice.
 """
 
 from __future__ import annotations
@@ -19,26 +19,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mgips.model.encoders import ImageLayers, TextLayers, split_heads
+from mgips.model.pretrained import ImageLayers, TextLayers, split_heads
+
+KeysValues = tuple[Tensor, Tensor]
+"""Keys and values of one layer, (B, heads, positions, d / heads) each."""
 
 
 @dataclass
 class LayerAttention:
-    """Attention of one layer, after its softmax. Keys come as in eq. 2: the other side's first."""
+    """Attention weights of one layer, after the softmax. Keys come as in eq. 2: the other side's first."""
 
     text: Tensor
     """(B, heads, n, m + n): text queries over [image ; text]; (B, heads, n, n) with the exchange off."""
     image: Tensor | None
-    """(B, heads, m, n + m): image queries over [text ; image]; (B, heads, m, m) with it off."""
+    """(B, heads, m, n + m): image queries over [text ; image]; (B, heads, m, m) with the exchange off."""
 
 
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, dropout: float, weights: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """Scaled dot-product attention: (B, heads, q, e), (B, heads, k, e) twice, mask (B, 1, 1, k) True = visible.
+    """Scaled dot-product attention.
 
-    Returns the context (B, heads, q, e) and, if asked for, the attention (B, heads, q, k): fused kernels
-    keep theirs to themselves, so it is then computed in the open, with the same result to rounding.
+    Fused kernels do not return attention weights, so with `weights` they are computed explicitly; the result is the
+    same up to rounding.
+
+    Args:
+        queries: (B, heads, q, e).
+        keys, values: (B, heads, k, e).
+        mask: (B, 1, 1, k) bool, True where a key may be attended to.
+
+    Returns:
+        The context (B, heads, q, e), and the weights (B, heads, q, k) or None.
     """
     if not weights:
         return F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout), None
@@ -48,7 +59,7 @@ def attend(
 
 
 class MutualAttentionEncoder(nn.Module):
-    """Two pretrained towers, layer by layer side by side; with the exchange off, exactly themselves."""
+    """Two pretrained towers side by side, layer by layer. With the exchange off they equal the plain encoders."""
 
     def __init__(self, text: TextLayers, image: ImageLayers | None) -> None:
         super().__init__()
@@ -56,54 +67,54 @@ class MutualAttentionEncoder(nn.Module):
         self.image = image
 
     def forward(
-        self,
-        text: Tensor,
-        image: Tensor | None,
-        text_mask: Tensor,
-        exchange: bool = True,
-        attention: bool = False,
-        image_sees: Tensor | None = None,
+        self, text: Tensor, image: Tensor | None, text_mask: Tensor, exchange: bool = True, attention: bool = False
     ) -> tuple[Tensor, Tensor | None, list[LayerAttention]]:
-        """Both towers' last hidden states, H^t (B, n, d) and H^v (B, m, d).
+        """The last hidden states of both towers, H^t (B, n, d) and H^v (B, m, d), and each layer's attention.
 
         Args:
             text: S^e, (B, n, d).
             image: V^e, (B, m, d), or None for the text tower alone.
-            text_mask: (B, n) bool, False on padding, which nobody attends to, on either side.
+            text_mask: (B, n) bool, False on padding, which no position of either side attends to.
             exchange: off for two towers that do not meet.
-            attention: also return each layer's attention.
-            image_sees: (B, n) bool, the text positions that image queries see; `text_mask` by default.
+            attention: also return each layer's attention weights.
         """
         exchange = exchange and image is not None
-        see_text = text_mask[:, None, None, :]  # (B, 1, 1, n)
-        image_sees_text = see_text if image_sees is None else image_sees[:, None, None, :]
-        see_image = None if image is None else text_mask.new_ones(len(image), 1, 1, image.shape[1])  # (B, 1, 1, m)
-        text_keys = text_values = split_heads(text, self.text.heads)  # eq. 3: the raw embeddings
-        image_keys = image_values = None if image is None else split_heads(image, self.image.heads)
+        text_visible = text_mask[:, None, None, :]  # (B, 1, 1, n)
+        text_kv = (split_heads(text, self.text.heads),) * 2  # eq. 3: the raw embeddings
+        image_visible = image_kv = image_attention = None
+        if image is not None:
+            image_visible = text_mask.new_ones(image.shape[0], 1, 1, image.shape[1])  # (B, 1, 1, m)
+            image_kv = (split_heads(image, self.image.heads),) * 2
         trace: list[LayerAttention] = []
         for index in range(len(self.text)):
-            q, own_keys, own_values = self.text.project(index, text)
-            if exchange:
-                k, v = torch.cat([image_keys, own_keys], 2), torch.cat([image_values, own_values], 2)  # eq. 2
-                mask = torch.cat([see_image, see_text], -1)
-            else:
-                k, v, mask = own_keys, own_values, see_text
-            dropout = self.text.attention_dropout if self.training else 0.0
-            context, text_attention = attend(q, k, v, mask, dropout, attention)
-            next_text = self.text.finish(index, text, context)
-
-            image_attention = None
+            from_image, from_text = (image_kv, text_kv) if exchange else (None, None)
+            text, text_kv, text_attention = self.layer(
+                self.text, index, text, text_visible, from_image, image_visible, attention
+            )
             if image is not None:
-                q, k, v = self.image.project(index, image)
-                mask, own = see_image, (k, v)
-                if exchange:
-                    k, v = torch.cat([text_keys, k], 2), torch.cat([text_values, v], 2)
-                    mask = torch.cat([image_sees_text, see_image], -1)
-                dropout = self.image.attention_dropout if self.training else 0.0
-                context, image_attention = attend(q, k, v, mask, dropout, attention)
-                image = self.image.finish(index, image, context)
-                image_keys, image_values = own
-            text, text_keys, text_values = next_text, own_keys, own_values
+                image, image_kv, image_attention = self.layer(
+                    self.image, index, image, image_visible, from_text, text_visible, attention
+                )
             if attention:
                 trace.append(LayerAttention(text_attention, image_attention))
         return text, image, trace
+
+    def layer(
+        self,
+        tower: TextLayers | ImageLayers,
+        index: int,
+        hidden: Tensor,
+        visible: Tensor,
+        other: KeysValues | None,
+        other_visible: Tensor | None,
+        attention: bool,
+    ) -> tuple[Tensor, KeysValues, Tensor | None]:
+        """One layer of one tower (eqs 2 and 4): its output, its own keys and values, and its attention or None."""
+        queries, *own = tower.project(index, hidden)
+        keys, values = own
+        if other is not None:
+            keys, values = torch.cat([other[0], keys], 2), torch.cat([other[1], values], 2)  # eq. 2
+            visible = torch.cat([other_visible, visible], -1)
+        dropout = tower.attention_dropout if self.training else 0.0
+        context, weights = attend(queries, keys, values, visible, dropout, attention)
+        return tower.finish(index, hidden, context), tuple(own), weights

@@ -16,7 +16,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mgips.config import RANDOM, TrainConfig, preset
-from mgips.data.tinytweets import tinytweets
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.model.mgips import MGIPS
 from mgips.training import parameter_groups
 
@@ -48,7 +48,7 @@ def test_base_size_step(benchmark):
 
         def step(batch=batch):
             with torch.autocast("cuda", torch.bfloat16):
-                loss = model(batch).loss
+                loss = model.loss(model(batch), batch).total
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

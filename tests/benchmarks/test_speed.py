@@ -15,16 +15,18 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torchcrf
+from builders import loss_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.config import RANDOM, TrainConfig, preset
 from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
-from mgips.data.corpus import TAGS, load_corpus
-from mgips.data.tinytweets import tinytweets
+from mgips.data.corpus import TAGS
+from mgips.data.load import load_corpus
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import DataError
 from mgips.model.crf import CRF
-from mgips.model.encoders import load_image_encoder, load_text_encoder
 from mgips.model.mgips import MGIPS
+from mgips.model.pretrained import load_image_encoder, load_text_encoder
 from mgips.training import parameter_groups
 
 LINES: list[str] = []
@@ -85,7 +87,7 @@ def test_full_model_against_its_two_encoders(benchmark):
     clip = load_image_encoder(model.config, bert.config).train()
 
     def whole():
-        model(batch).loss.backward()
+        loss_of(model, batch).total.backward()
         model.zero_grad()
 
     def bare():
@@ -149,7 +151,7 @@ def test_host_syncs(benchmark):
 
     def step():
         with Syncs() as syncs:
-            model(batch).loss.backward()
+            loss_of(model, batch).total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         return len(syncs.found)
 
@@ -164,7 +166,7 @@ def test_host_syncs(benchmark):
 
     with pytest.MonkeyPatch.context() as patch, torch.no_grad(), Syncs() as syncs:
         patch.setattr(torch.Tensor, "tolist", counted)
-        model.crf.decode(model.eval().emissions(batch), batch.word_mask)
+        model.crf.decode(model.eval()(batch).emissions, batch.word_mask)
     tell(benchmark, "host syncs in decoding a batch", len(reads) + len(syncs.found), 1)
 
 
@@ -177,7 +179,7 @@ def test_loader_against_step(benchmark):
     turn = iter(batches * 1000)
 
     def step():
-        model(data[batches[0]]).loss.backward()
+        loss_of(model, data[batches[0]]).total.backward()
         model.zero_grad()
 
     load, whole = benchmark.pedantic(lambda: in_turn(lambda: data[next(turn)], step, 30), rounds=1)

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from mgips.doctor import browser
+from mgips.lab.doctor import browser
 
 ROOT = Path(__file__).parents[2]
 RUN_ALL = 1000 * int(os.environ.get("MGIPS_BROWSER_TIMEOUT", "600"))

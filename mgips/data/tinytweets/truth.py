@@ -1,0 +1,102 @@
+"""What is known about TinyTweets: which image is relevant to which text, and how well a perfect reader can do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from seqeval.metrics import f1_score
+
+from mgips.data.corpus import Tweet
+from mgips.data.tinytweets.scenes import Signature
+from mgips.data.tinytweets.words import AMBIGUOUS
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the generator knows about a post."""
+
+    story: str
+    """The story's id, "" for chatter."""
+    means: str
+    """The type that the story gives its ambiguous name, "" for chatter."""
+    signature: Signature | None
+    """Colour and pattern of the story; None for chatter."""
+    related: bool
+    """Whether the post has a picture and it belongs to the post."""
+    shows: str
+    """The type that the picture shows, "" where there is none."""
+    wears: Signature | None
+    """Colour and pattern of the picture's wall; None for a plain one."""
+    ambiguous: tuple[tuple[int, int], ...]
+    """The mentions whose type the text leaves open, as (first word, word after the last)."""
+
+
+# ---- what is known ----
+
+
+def relevant(a: Tweet, b: Tweet) -> bool:
+    """Whether b's image is relevant to a's text: one story, and b's image is there and belongs to it."""
+    return bool(a.truth.story) and a.truth.story == b.truth.story and b.truth.related
+
+
+def relevance_matrix(tweets: Sequence[Tweet]) -> np.ndarray:
+    """`relevant` for all pairs: (N, N) bool, rows are texts, columns are images."""
+    stories = np.array([tweet.truth.story for tweet in tweets], dtype=str)
+    related = np.array([tweet.truth.related for tweet in tweets], dtype=bool)
+    return (stories[:, None] == stories) & (stories != "")[:, None] & related
+
+
+def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = None) -> dict[str, float]:
+    """How well readers who know the generator can do: entity-level F1 in [0, 1] (seqeval), and chance.
+
+    Every reader finds all mentions and knows the unambiguous names. For an ambiguous one
+
+    - "text" guesses among the name's three types;
+    - "own_image" sees the type where the post's own image is there and related, and else guesses;
+    - "mined" sees it where any image of the same batch is relevant, and else guesses.
+
+    A guess is taken all three ways and the F1 averaged, so that it has no luck. "chance" is the probability that an
+    image drawn from the batch is relevant, averaged over the posts with an ambiguous name.
+
+    Args:
+        batches: lists of indices into `tweets`, as `mgips.data.batch.training_batches` gives them; days if None.
+    """
+    if batches is None:
+        days: dict[str, list[int]] = {}
+        for index, tweet in enumerate(tweets):
+            days.setdefault(tweet.group, []).append(index)
+        batches = list(days.values())
+    mined = np.zeros(len(tweets), dtype=bool)
+    chance = []
+    for batch in batches:
+        matrix = relevance_matrix([tweets[i] for i in batch])  # (N, N)
+        pictures = sum(tweets[i].image is not None for i in batch)
+        for index, row in zip(batch, matrix, strict=True):
+            mined[index] |= row.any()
+            if tweets[index].truth.ambiguous and pictures:
+                chance.append(row.sum() / pictures)
+    own = [tweet.truth.related for tweet in tweets]
+    gold = [list(tweet.tags) for tweet in tweets]
+
+    def f1(known: Sequence[bool]) -> float:
+        guesses = ([_guess(t, sees, way) for t, sees in zip(tweets, known, strict=True)] for way in range(3))
+        return float(np.mean([f1_score(gold, guess, zero_division=0) for guess in guesses]))
+
+    return {
+        "text": f1([False] * len(tweets)),
+        "own_image": f1(own),
+        "mined": f1(mined.tolist()),
+        "chance": float(np.mean(chance)) if chance else 0.0,
+    }
+
+
+def _guess(tweet: Tweet, sees: bool, way: int) -> list[str]:
+    """The tags of a reader who sees the story's type, or takes one of the name's three."""
+    tags = list(tweet.tags)
+    if not sees:
+        for start, end in tweet.truth.ambiguous:
+            kind = AMBIGUOUS[" ".join(tweet.words[start:end])][way]
+            tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
+    return tags

@@ -1,0 +1,219 @@
+"""Case studies (§4.8, Figures 9 and 10): what each variant answered, and which posts show what by a stated rule.
+
+Any two trained models disagree on some posts, in both directions. So a case is chosen by a rule that is written down,
+the same way each time, and comes with how many posts of how many are like it, and how many are the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mgips.data.batch import TAG_IDS, TweetDataset
+from mgips.data.corpus import TAGS, Corpus, Tweet
+from mgips.data.tinytweets.truth import relevant
+from mgips.errors import ConfigError, DataError
+from mgips.lab.error_kinds import error_kinds
+from mgips.lab.results import RESULTS, grid_corpus, load_results
+from mgips.lab.stats import Difference, paired_bootstrap, tweet_counts
+from mgips.mining import mine_dataset
+from mgips.model.mgips import MGIPS
+
+GRID = "fig9"
+"""The grid whose runs hold what `collect` gives; its rows are full, no-ips, no-mgi and text."""
+
+
+def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
+    """What a run's file keeps for the case studies, ready for JSON.
+
+    Returns:
+        tags: for each test post the ids of its predicted tags, one digit a word (C = 9, in the order of `TAGS`).
+        mined: for each test post its K most relevant images of the test split, as [place in the split, cosine]; []
+            for a model without a contrastive part.
+        errors: see `mgips.evaluate.error_kinds`.
+    """
+    data = TweetDataset(corpus.test, model.batcher, progress=False)
+    predicted = model.predict_dataset(data)
+    pairs: list[list[list[float]]] = []
+    if model.config.contrast:
+        found = mine_dataset(model, data, model.config.k, progress=False)
+        rows = zip(found.index.tolist(), found.score.tolist(), strict=True)
+        pairs = [[[i, round(s, 4)] for i, s in zip(*row, strict=True)] for row in rows]
+    return {
+        "tags": ["".join(str(TAG_IDS[tag]) for tag in tags) for tags in predicted],
+        "mined": pairs,
+        "errors": error_kinds([tweet.tags for tweet in corpus.test], predicted),
+    }
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What every variant answered on the N test posts of one seed."""
+
+    seed: int
+    tweets: Sequence[Tweet]
+    tags: dict[str, list[list[str]]]
+    """Predicted tags, by the row of the grid."""
+    mined: list[list[tuple[int, float]]]
+    """The full model's mined images for each post: place and cosine, the best first."""
+
+    @property
+    def right(self) -> dict[str, np.ndarray]:
+        """Posts whose predicted entities are exactly the gold ones (seqeval's default reading): (N,) bool by row."""
+        gold = [tweet.tags for tweet in self.tweets]
+        return {row: (np.ptp(tweet_counts(gold, tags), axis=1) == 0) for row, tags in self.tags.items()}
+
+
+def answers(seed: int, tweets: Sequence[Tweet], kept: Mapping[str, Mapping[str, Any]]) -> Answers:
+    """From what `collect` gave for each row, "full" among them.
+
+    Raises:
+        ConfigError: posts of which it is not known whether their picture is related.
+    """
+    if any(tweet.truth is None for tweet in tweets):
+        raise ConfigError("The cases need to know which pictures are unrelated, and only TinyTweets does.")
+    tags = {row: [[TAGS[int(digit)] for digit in word] for word in one["tags"]] for row, one in kept.items()}
+    return Answers(seed, tweets, tags, [[(int(i), s) for i, s in row] for row in kept["full"]["mined"]])
+
+
+def load_answers(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> list[Answers]:
+    """What the runs of the grid answered, one a seed, on TinyTweets drawn anew.
+
+    Raises:
+        DataError: a run was made on other posts than this version draws, or kept no answers.
+    """
+    by_seed: dict[int, dict[str, dict[str, Any]]] = {}
+    for row, results in load_results(GRID, corpus, folder).items():
+        for result in results:
+            by_seed.setdefault(result.seed, {})[row] = result.record
+    found = []
+    for seed, records in sorted(by_seed.items()):
+        drawn = grid_corpus(corpus, seed)
+        for row, record in records.items():
+            if "cases" not in record or record["corpus"]["sha256"] != drawn.fingerprint():
+                raise DataError(
+                    f"{row}-s{seed} of {GRID} was not made on the posts of seed {seed}, or kept no answers; "
+                    f"remove its file and run the grid again."
+                )
+        found.append(answers(seed, drawn.test, {row: record["cases"] for row, record in records.items()}))
+    return found
+
+
+# ---- rules ----
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which posts are a case. `says` and `reverse` name both sides of one coin; a card shows the count of either."""
+
+    letter: str
+    """The paper's case that it mirrors."""
+    says: str
+    reverse: str
+    full_right: bool
+    """Whether the full model is right, and one of the others wrong; or the full model is wrong, and one right."""
+    against: tuple[str, ...]
+    """Rows of the grid: the others."""
+    unrelated: bool = False
+    """Only posts that have a picture which does not belong to them."""
+
+
+RULES = (
+    Rule("a", "the full model is right, w/o IPS-CL wrong", "w/o IPS-CL right, the full model wrong", True, ("no-ips",)),
+    Rule(
+        "b",
+        "the picture is unrelated, the full model right, w/o MGI wrong",
+        "w/o MGI right, the full model wrong",
+        True,
+        ("no-mgi",),
+        unrelated=True,
+    ),
+    Rule(
+        "c",
+        "the full model is wrong, another variant right",
+        "the full model right, another variant wrong",
+        False,
+        ("no-ips", "no-mgi", "text"),
+    ),
+)
+"""(a): only with IPS-CL. (b): in spite of the picture. (c): the failure."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How often a rule holds, over all seeds."""
+
+    like: int
+    """Posts that fit."""
+    reverse: int
+    """Posts that fit the reverse."""
+    of: int
+    """Posts that could have."""
+    right: int
+    """Of these, posts that the full model gets right."""
+    difference: Difference | None
+    """Share of right posts, the full model's minus the other's, where there is one other."""
+
+
+def fitting(rule: Rule, one: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Posts that fit a rule, posts that fit its reverse, and posts that could: (N,) bool each."""
+    right = one.right
+    full = right["full"] == rule.full_right
+    others = np.stack([right[row] == rule.full_right for row in rule.against])
+    could = np.array([not rule.unrelated or (t.image is not None and not t.truth.related) for t in one.tweets])
+    return could & full & ~others.all(0), could & ~full & others.any(0), could
+
+
+def tally(rule: Rule, found: Sequence[Answers]) -> Tally:
+    """Count a rule over all seeds, with the interval of `paired_bootstrap` over seeds and posts."""
+    like = reverse = of = right = 0
+    pairs = []
+    for one in found:
+        fits, turned, could = fitting(rule, one)
+        like, reverse, of = like + int(fits.sum()), reverse + int(turned.sum()), of + int(could.sum())
+        right += int(one.right["full"][could].sum())
+        if len(rule.against) == 1 and could.any():
+            # One "entity" a post, found by all: F1 is then the share of posts that are right.
+            pairs.append(
+                [np.stack([one.right[row][could], *np.ones((2, could.sum()))], 1) for row in (*rule.against, "full")]
+            )
+    difference = paired_bootstrap(*zip(*pairs, strict=True)) if pairs else None
+    return Tally(like, reverse, of, right, difference)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One post that fits a rule."""
+
+    rule: Rule
+    seed: int
+    place: int
+    """In the test split of that seed."""
+    tweet: Tweet
+    tags: dict[str, list[str]]
+    """Predicted tags, by the row of the grid."""
+    mined: list[tuple[Tweet, float, bool]]
+    """The K images that the full model mined: the post of each, its cosine, and whether it is truly relevant."""
+
+
+def choose(rule: Rule, found: Sequence[Answers]) -> Case | None:
+    """The case that a card shows, of all that fit; None where none does.
+
+    The order: posts with a picture; the fewest variants that are on the full model's side (right with it, or wrong);
+    the most truly relevant images among those mined; the earliest seed and place. Nobody picks.
+    """
+    cases = []
+    for one in found:
+        right = one.right
+        for place in np.flatnonzero(fitting(rule, one)[0]).tolist():
+            tweet = one.tweets[place]
+            images = [(one.tweets[i], score, relevant(tweet, one.tweets[i])) for i, score in one.mined[place]]
+            case = Case(rule, one.seed, place, tweet, {row: tags[place] for row, tags in one.tags.items()}, images)
+            beside = sum(bool(values[place]) == rule.full_right for values in right.values())
+            order = tweet.image is None, beside, -sum(known for *_, known in images), one.seed, place
+            cases.append((order, case))
+    return min(cases, key=lambda pair: pair[0])[1] if cases else None

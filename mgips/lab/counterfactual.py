@@ -1,0 +1,96 @@
+"""The same posts with other pictures: what a model does with them shows what its images are worth."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from mgips.data.corpus import Tweet
+from mgips.data.spans import spans
+
+NOISE_SIDE = 32
+"""Side of a picture of noise, in pixels: resizing it to a crop must not average it to an even grey."""
+
+
+def blank(tweets: Sequence[Tweet]) -> list[Tweet]:
+    """Every picture taken away; the model sees the default image."""
+    return [replace(tweet, image=None, crops=()) for tweet in tweets]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A picture of random pixels, always the same ones for one name (a `mgips.data.corpus.Drawing`)."""
+
+    name: str
+
+    def draw(self) -> Image.Image:
+        """The picture, in RGB: every channel of every pixel uniform in 0 … 255."""
+        words = np.frombuffer(hashlib.sha256(self.key()).digest(), dtype="<u4")
+        pixels = np.random.RandomState(words).randint(0, 256, (NOISE_SIDE, NOISE_SIDE, 3), dtype=np.uint8)
+        return Image.fromarray(pixels)
+
+    def key(self) -> bytes:
+        """Names the picture's content."""
+        return b"noise " + self.name.encode()
+
+
+def noise(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
+    """Every picture and every crop replaced by random pixels of its own, told by the seed and the post's id.
+
+    Posts without a picture stay without, and keep their number of crops.
+    """
+    return [
+        replace(
+            tweet,
+            image=None if tweet.image is None else Noise(f"{seed} {tweet.id} whole"),
+            crops=tuple(Noise(f"{seed} {tweet.id} {place}") for place in range(len(tweet.crops))),
+        )
+        for tweet in tweets
+    ]
+
+
+def shuffled(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
+    """Every picture given to another post, each used once; posts without a picture stay without."""
+    owners = [i for i, tweet in enumerate(tweets) if tweet.image is not None]
+    return _passed_on(tweets, [owners], np.random.RandomState(seed))
+
+
+def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.ndarray]:
+    """Every picture given to another post whose gold has the same set of entity types; posts without one stay without.
+
+    Posts with a picture are grouped by the set of types of their gold entities (seqeval's default reading; no entity
+    at all is a set too). In each group the pictures are passed on along one random cycle, so each is used exactly
+    once and nobody keeps theirs.
+
+    Returns:
+        The posts; and (N,) bool, the posts that keep their picture because no other post has both a picture and
+        their set of types. A comparison should leave these out.
+    """
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, tweet in enumerate(tweets):
+        if tweet.image is not None:
+            groups.setdefault(tuple(sorted({s.type for s in spans(tweet.words, tweet.tags)})), []).append(i)
+    alone = np.zeros(len(tweets), dtype=bool)
+    alone[[group[0] for group in groups.values() if len(group) == 1]] = True
+    return _passed_on(tweets, list(groups.values()), np.random.RandomState(seed)), alone
+
+
+def with_pictures_of(tweets: Sequence[Tweet], index: Sequence[int]) -> list[Tweet]:
+    """Each post with the picture and crops of the post at place `index[i]`, (N,) integers."""
+    return [
+        replace(tweet, image=tweets[int(i)].image, crops=tweets[int(i)].crops)
+        for tweet, i in zip(tweets, index, strict=True)
+    ]
+
+
+def _passed_on(tweets: Sequence[Tweet], groups: Sequence[Sequence[int]], rng: np.random.RandomState) -> list[Tweet]:
+    """The pictures of each group of posts passed on along one cycle; all other posts as they are."""
+    index = np.arange(len(tweets))
+    for group in groups:
+        cycle = rng.permutation(np.array(group, dtype=np.int64))
+        index[cycle] = np.roll(cycle, 1)  # one cycle: nobody keeps theirs
+    return with_pictures_of(tweets, index)

@@ -1,0 +1,100 @@
+"""`make demo`: is a picture worth anything? Text-only and the full model on the embedded corpus, in one table."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from mgips.config import preset
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import oracle
+from mgips.errors import RunError
+from mgips.evaluate import score
+from mgips.lab.counterfactual import blank, shuffled
+from mgips.lab.precision import MiningPrecision, mining_precision
+from mgips.run import Run, one_thread
+from mgips.training import train
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demo's numbers: test F1 and mining precision, each in [0, 1]."""
+
+    seed: int
+    ceilings: dict[str, float]
+    """What a reader who knows the generator can reach: text, own_image, mined."""
+    text: float
+    full: float
+    blank: float
+    """The full model, every picture taken away at test time."""
+    shuffled: float
+    """The full model, every picture given to another post."""
+    mining: MiningPrecision
+    k: int
+    seconds: float
+
+    def __str__(self) -> str:
+        def row(what: str, value: float, note: str = "") -> str:
+            return f"  {what:<46}{100 * value:6.1f}   {note}".rstrip()
+
+        gain = 100 * (self.full - self.text)
+        return "\n".join(
+            [
+                f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)",
+                "",
+                row("best possible from the text alone", self.ceilings["text"], "ceiling"),
+                row("best possible with the post's own image", self.ceilings["own_image"], "ceiling"),
+                row("best possible with the best image of the day", self.ceilings["mined"], "ceiling"),
+                "",
+                row("text only", self.text),
+                row("full model", self.full, f"{gain:+.1f} with images"),
+                row("full model, blank images at test", self.blank, f"{100 * (self.blank - self.text):+.1f}"),
+                row("full model, shuffled images at test", self.shuffled, f"{100 * (self.shuffled - self.text):+.1f}"),
+                "",
+                row(f"mining precision@{self.k}", self.mining.precision, f"chance {100 * self.mining.chance:.1f}"),
+                row(
+                    "  without the text's own image",
+                    self.mining.others,
+                    f"chance {100 * self.mining.others_chance:.1f}",
+                ),
+            ]
+        )
+
+
+@one_thread()
+def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True) -> Demo:
+    """Train both models, print the table, and leave two run folders and demo.json in `folder`."""
+    started = time.perf_counter()
+    folder = Path(folder)
+    corpus = tinytweets(seed)
+    runs: dict[str, Run] = {}
+    for variant in ("text", "full"):
+        place = folder / variant
+        if place.exists():
+            if not (place / "run.json").exists():
+                raise RunError(f"{place} exists and is no run folder; choose another place with --run.")
+            shutil.rmtree(place)
+        model, config = preset("tiny", variant, seed=seed)
+        print(f"Training the {variant} model on TinyTweets …", flush=True)
+        runs[variant] = train(corpus, model, config, place, progress=progress)
+
+    full, gold = runs["full"].model, [tweet.tags for tweet in corpus.test]
+    found = Demo(
+        seed=seed,
+        ceilings={name: oracle(corpus.test)[name] for name in ("text", "own_image", "mined")},
+        text=runs["text"].test.f1,
+        full=runs["full"].test.f1,
+        blank=score(gold, full.predict(blank(corpus.test))).f1,
+        shuffled=score(gold, full.predict(shuffled(corpus.test, seed))).f1,
+        mining=mining_precision(full, runs["full"].data["test"], config.batch_size),
+        k=full.config.k,
+        seconds=round(time.perf_counter() - started, 1),
+    )
+    (folder / "demo.json").write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
+    print(f"\n{found}\n")
+    print(f"{found.seconds:.0f} seconds. The runs are in {folder}/text and {folder}/full.")
+    print("Next: mgips predict, evaluate and train (--help each), or `make lab` for the notebooks.")
+    return found

@@ -1,0 +1,66 @@
+"""What is wrong with a wrong entity: its boundary, its type, both; or it was missed, or is spurious."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from seqeval.metrics.sequence_labeling import get_entities
+
+# ---- kinds of error ----
+
+Chunk = tuple[str, int, int]
+"""As seqeval has it: type, first and last word."""
+
+
+ERRORS = ("boundary", "type", "boundary and type", "missed", "spurious")
+"""What an entity that is not right can be, see `matched`."""
+
+
+def matched(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, Chunk | None, Chunk | None]]:
+    """The gold and the predicted entities of one tweet (default reading), paired off, in the order of their words.
+
+    Each entity is used once. Pairs are made in four rounds: the same words and type ("right"); the same words, another
+    type ("type"); words in common, the same type ("boundary"); words in common, another type ("boundary and type").
+    Within a round the pair with the most words in common goes first, of these the one whose gold entity starts first,
+    then the one whose predicted entity does. Gold entities that are left over are "missed", predicted ones "spurious".
+
+    Returns:
+        (kind, gold entity or None, predicted entity or None).
+    """
+    left = get_entities(list(gold)), get_entities(list(predicted))
+    rounds = {
+        (True, True): "right",
+        (True, False): "type",
+        (False, True): "boundary",
+        (False, False): "boundary and type",
+    }
+    found = []
+    for (words, type_), kind in rounds.items():
+        pairs = [
+            (g, p)
+            for g in left[0]
+            for p in left[1]
+            if _common(g, p) > 0 and (g[1:] == p[1:]) == words and (g[0] == p[0]) == type_
+        ]
+        for g, p in sorted(pairs, key=lambda pair: (-_common(*pair), pair[0][1], pair[1][1])):
+            if g in left[0] and p in left[1]:
+                left[0].remove(g)
+                left[1].remove(p)
+                found.append((kind, g, p))
+    found += [("missed", g, None) for g in left[0]] + [("spurious", None, p) for p in left[1]]
+    return sorted(found, key=lambda pair: (pair[1] or pair[2])[1:])
+
+
+def _common(a: Chunk, b: Chunk) -> int:
+    """Words in both."""
+    return min(a[2], b[2]) - max(a[1], b[1]) + 1
+
+
+def error_kinds(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, int]:
+    """How many entities are right, and how many wrong in which way, by the rule of `matched`.
+
+    All but "spurious" add up to the gold entities, all but "missed" to the predicted ones.
+    """
+    counts = Counter(kind for a, b in zip(gold, predicted, strict=True) for kind, _, _ in matched(a, b))
+    return {kind: counts[kind] for kind in ("right", *ERRORS)}

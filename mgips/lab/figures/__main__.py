@@ -1,0 +1,54 @@
+"""`python -m mgips.figures FOLDER`: draw every figure, from the result files that are committed."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+
+from mgips.lab.figures import style
+from mgips.lab.figures.architecture import architecture
+from mgips.lab.figures.cases import fig9, fig10
+from mgips.lab.figures.grids import fig6, fig7, fig8, protocol, switches, table2_text, table3
+from mgips.lab.figures.mining import fig5
+from mgips.lab.figures.probe import fig_probe
+from mgips.lab.figures.tsne import fig11, fig11_html
+
+FIGURES = {
+    "architecture": architecture,
+    "table2_text_rows": table2_text,
+    "table3_ablation": table3,
+    "figure5_relevance": fig5,
+    "figure6_positives": fig6,
+    "figure7_interweave_encoders": fig7,
+    "figure8_training_data": fig8,
+    "figure9_cases": fig9,
+    "figure10_failure": fig10,
+    "figure11_tsne": fig11,
+    "probe_images": fig_probe,
+    "protocol": protocol,
+    "switches": switches,
+}
+
+
+def main(folder: Path) -> None:
+    """Write each figure as PNG and SVG, and the one that turns as a page that needs no network."""
+    matplotlib.use("agg")
+    style.use()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, draw in FIGURES.items():
+        figure = draw()
+        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        plt.close(figure)
+        print(folder / f"{name}.png")
+    turning = fig11_html()
+    if turning is not None:
+        turning.write_html(folder / "figure11_tsne.html", include_plotlyjs=True, div_id="tsne", auto_play=False)
+        print(folder / "figure11_tsne.html")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "figures"))

@@ -1,0 +1,210 @@
+"""Figures 9 and 10: case cards from the result files of a sweep, each with how many posts are like it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mgips.data.corpus import Tweet
+from mgips.data.pictures import picture_of
+from mgips.data.spans import Span, spans
+from mgips.lab.cases import GRID, RULES, Case, Rule, Tally, choose, load_answers, tally
+from mgips.lab.error_kinds import matched
+from mgips.lab.figures.grids import incomplete, measured_on
+from mgips.lab.figures.style import CYCLE, ENTITY, GREY, LOSS
+from mgips.lab.figures.text import fitted, text_width
+from mgips.lab.results import RESULTS, load_results
+
+WIDTH, MARGIN = 11.0, 0.2
+"""Of a card, in inches."""
+SIDE, GAP = 1.3, 0.12
+"""Of its pictures."""
+LINE = 0.24
+"""From line to line."""
+
+
+def fig9(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+    """Cases (a) and (b): right only with IPS-CL; right in spite of an unrelated picture."""
+    return _figure(RULES[:2], corpus, folder)
+
+
+def fig10(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+    """Case (c): the full model is wrong, and another variant is right."""
+    return _figure(RULES[2:], corpus, folder)
+
+
+def _figure(rules: Sequence[Rule], corpus: str, folder: str | Path) -> Figure:
+    if gap := incomplete(GRID, corpus, folder):
+        return gap
+    found, results = load_answers(corpus, folder), load_results(GRID, corpus, folder)
+    labels = {row: runs[0].record["label"] for row, runs in results.items()}
+    figure = cards([(rule, choose(rule, found), tally(rule, found)) for rule in rules], labels)
+    measured_on(figure, [run for runs in results.values() for run in runs])
+    return figure
+
+
+def cards(cases: Sequence[tuple[Rule, Case | None, Tally]], labels: Mapping[str, str]) -> Figure:
+    """A card for each case, below each other, under a title that says how often each pattern and its reverse occur.
+
+    Args:
+        cases: a rule, the case chosen by it (None where no post fits) and its count over all seeds.
+        labels: what the variants are called, by the row of the grid, in the order of the table.
+    """
+    heights = [_card_height(case, labels) for _, case, _ in cases]
+    head = 0.2 + 0.22 * len(cases)
+    height = head + sum(heights) + 0.35
+    figure = plt.figure(figsize=(WIDTH, height))
+    title = "\n".join(_finding(rule, counted) for rule, _, counted in cases)
+    figure.suptitle(title, x=MARGIN / WIDTH, y=1 - 0.08 / height, ha="left", va="top", fontsize=11)
+    top = height - head
+    for (rule, case, counted), tall in zip(cases, heights, strict=True):
+        _card(figure, top, rule, case, counted, labels)
+        top -= tall
+    return figure
+
+
+def _finding(rule: Rule, counted: Tally) -> str:
+    told = f"({rule.letter}) {counted.like} of {counted.of} posts: {rule.says}; {counted.reverse}: {rule.reverse}"
+    return told + (f" ({counted.difference.verdict})" if counted.difference else "")
+
+
+def _card_height(case: Case | None, labels: Mapping[str, str]) -> float:
+    if case is None:
+        return 0.9
+    text = post_height(case.tweet.words, _gold(case.tweet), WIDTH - 2 * MARGIN)
+    tallest = max(_tall(tweet) for tweet in (case.tweet, *(other for other, *_ in case.mined)))
+    return 0.95 + text + max(tallest + 0.45, LINE * (len(labels) + 2))
+
+
+def _tall(tweet: Tweet) -> float:
+    """Height of a picture that is SIDE inches wide, or less where it would be taller."""
+    picture = picture_of(tweet)
+    return SIDE * min(1, picture.height / picture.width)
+
+
+def _gold(tweet: Tweet) -> list[Span]:
+    return spans(tweet.words, tweet.tags)
+
+
+def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Tally, labels: Mapping[str, str]) -> None:
+
+    width, height = figure.get_size_inches()
+
+    def write(x: float, y: float, content: str, points: float = 9, room: float = WIDTH, **how) -> None:
+        content = fitted(content, min(room, WIDTH - MARGIN - x), points)
+        figure.text(x / width, y / height, content, fontsize=points, parse_math=False, **how)
+
+    line = Rectangle((MARGIN / width, top / height), 1 - 2 * MARGIN / width, 0, color="#cccccc", lw=0.8)
+    figure.add_artist(line)
+    place = f", post {case.tweet.id} of seed {case.seed}" if case else ": no post fits"
+    write(MARGIN, top - 0.24, f"Case ({rule.letter}): {rule.says}{place}", 10, weight="bold")
+    told = f"{counted.like} of {counted.of} posts are like this one, {counted.reverse} are the reverse. "
+    told += f"The full model is right in {counted.right} of the {counted.of}"
+    if counted.difference:
+        low, value, high = (
+            100 * x for x in (counted.difference.low, counted.difference.difference, counted.difference.high)
+        )
+        told += f", {value:+.1f} points [{low:+.1f}, {high:+.1f}] against {labels[rule.against[0]]}: {counted.difference.verdict}"
+    write(MARGIN, top - 0.46, told + ".", color=GREY)
+    if case is None:
+        return
+    tweet, gold = case.tweet, _gold(case.tweet)
+    y = top - 0.8 - draw_post(figure, MARGIN, top - 0.75, tweet.words, gold, WIDTH - 2 * MARGIN)
+
+    kind = "no image" if tweet.image is None else "related" if tweet.truth.related else "unrelated"
+    shown = [(tweet, f"own picture: {kind}", "black")]
+    for rank, (other, score, known) in enumerate(case.mined, 1):
+        own = " (own)" if other.id == tweet.id else ""
+        sign = "✓ relevant" if known else "✗ not relevant"
+        shown.append((other, f"mined {rank}{own}: {score:.2f}\n{sign}", LOSS if known else "#cccccc"))
+    for column, (other, caption, frame) in enumerate(shown):
+        x = MARGIN + column * (SIDE + GAP)
+        draw_picture(figure, x, y, SIDE, other, frame)
+        below = (y - _tall(other) - 0.06) / height
+        figure.text((x + SIDE / 2) / width, below, caption, ha="center", va="top", fontsize=8)
+
+    left = MARGIN + len(shown) * (SIDE + GAP) + 0.15
+    answers = {row: verdicts(tweet.tags, case.tags[row]) for row in labels}
+    first = 1.0
+    room = (WIDTH - MARGIN - left - first) / max(1, *map(len, answers.values()))
+    for column, entity in enumerate(gold):
+        write(left + first + column * room, y - 0.12, entity.text, 8.5, room - 0.08, weight="bold")
+    write(left, y - 0.12 - LINE, "gold")
+    for column, entity in enumerate(gold):
+        write(left + first + column * room, y - 0.12 - LINE, entity.type)
+    for number, (row, label) in enumerate(labels.items()):
+        here = y - 0.12 - LINE * (number + 2)
+        write(left, here, label, room=first - 0.05, weight="bold" if row == "full" else "normal")
+        for column, (answer, right) in enumerate(answers[row]):
+            colour = LOSS if right else CYCLE[1]
+            write(left + first + column * room, here, f"{'✓' if right else '✗'} {answer}", 9, room - 0.05, color=colour)
+
+
+def verdicts(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, bool]]:
+    """For each gold entity, in order, what was predicted for it and whether that is right; then what is spurious.
+
+    A wrong answer is the predicted type, with "…" where its words differ, or "none". The pairs are those of
+    `mgips.evaluate.matched`.
+    """
+    told, spurious = [], []
+    for kind, true, said in matched(gold, predicted):
+        if true is None:
+            spurious.append((f"+ {said[0]}", False))
+        else:
+            answer = "none" if said is None else said[0] + (" …" if said[1:] != true[1:] else "")
+            told.append((answer, kind == "right"))
+    return told + spurious
+
+
+def draw_picture(figure: Figure, x: float, top: float, side: float, tweet: Tweet, frame: str = "#cccccc") -> None:
+    """A post's picture (the default one where it has none) in the upper left of a square of `side` inches, framed."""
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((x / width, (top - side) / height, side / width, side / height))
+    axes.imshow(picture_of(tweet))
+    axes.set(xticks=[], yticks=[])
+    axes.set_anchor("NW")
+    axes.spines[:].set(visible=True, color=frame, linewidth=2)
+
+
+def draw_post(
+    figure: Figure, x: float, top: float, words: Sequence[str], entities: Sequence[Span], width: float
+) -> float:
+    """A post's words, its entities tinted by type and followed by the type's name; returns its height in inches.
+
+    Args:
+        x, top: its upper left corner, in inches from the lower left one of the figure.
+        width: of its lines, in inches.
+    """
+    wide, high = figure.get_size_inches()
+    for content, kind, at, line in _laid_out(words, entities, width):
+        colour = ENTITY.get(kind, GREY)
+        tint = {"bbox": {"fc": colour + "33", "ec": colour, "lw": 0.8, "pad": 1.5}} if kind else {}
+        place = (x + at) / wide, (top - 0.1 - 0.29 * line) / high
+        figure.text(*place, content, fontsize=10, va="center", parse_math=False, **tint)
+    return post_height(words, entities, width)
+
+
+def post_height(words: Sequence[str], entities: Sequence[Span], width: float) -> float:
+    """Inches that `draw_post` needs."""
+    return 0.29 * (1 + _laid_out(words, entities, width)[-1][-1])
+
+
+def _laid_out(words: Sequence[str], entities: Sequence[Span], width: float) -> list[tuple[str, str, float, int]]:
+    """Words and whole entities on lines of a width: what is written, the entity's type or "", its start, its line."""
+
+    starts = {entity.start: entity for entity in entities}
+    placed, at, line, place = [], 0.0, 0, 0
+    while place < len(words):
+        entity = starts.get(place)
+        content = fitted(f"{entity.text} {entity.type}" if entity else words[place], width, 10)
+        place = entity.end if entity else place + 1
+        room = text_width(content, 10)
+        if at and at + room > width:
+            at, line = 0.0, line + 1
+        placed.append((content, entity.type if entity else "", at, line))
+        at += room + (0.14 if entity else 0.09)
+    return placed

@@ -1,0 +1,61 @@
+"""Figure 5: the relevance of every text of a batch with every image, as dots; what is mined, and what truly fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.figure import Figure
+
+from mgips.lab.figures.grids import incomplete, measured_on
+from mgips.lab.figures.style import GREY, IMAGE, LOSS
+from mgips.lab.results import RESULTS, load_results
+
+
+def fig5(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+    """Figure 5 from the committed run."""
+    if gap := incomplete("fig5", corpus, folder):
+        return gap
+    runs = load_results("fig5", corpus, folder)["full"]
+    figure = relevance_dots(runs[0].record["relevance"])
+    measured_on(figure, runs)
+    return figure
+
+
+def relevance_dots(found: dict[str, Any]) -> Figure:
+    """One batch as a square of dots, a larger dot a higher relevance (eq. 14).
+
+    Args:
+        found: what `mgips.mining.batch_relevance` returns.
+    """
+    scores = np.array(found["scores"])  # (N, N), rows are texts
+    mined, relevant = np.zeros((2, *scores.shape), dtype=bool)
+    mined[tuple(np.transpose(found["mined"]))] = True
+    known = found["relevant"] is not None
+    if known and found["relevant"]:
+        relevant[tuple(np.transpose(found["relevant"]))] = True
+
+    figure, ax = plt.subplots(figsize=(7.6, 7.2), layout="constrained")
+    rows, columns = np.indices(scores.shape)
+    size = 4 + 90 * ((scores - scores.min()) / max(1e-9, np.ptp(scores))) ** 2
+    ax.scatter(columns, rows, size, c=GREY, alpha=0.35, linewidths=0)
+    right, wrong, missed = mined & relevant, mined & ~relevant, relevant & ~mined
+    if known:
+        ax.scatter(columns[right], rows[right], size[right], c=LOSS, label="mined, truly relevant")
+    label = "mined, not relevant" if known else "mined"
+    ax.scatter(columns[wrong], rows[wrong], size[wrong], c=IMAGE, marker="X", label=label)
+    if known:
+        rings = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.8}
+        ax.scatter(columns[missed], rows[missed], 60, **rings, label="relevant, not mined")
+    count = len(scores)
+    ax.set(xlabel="image (same order as the texts)", ylabel="text", xlim=(-1, count), ylim=(count, -1), aspect="equal")
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=9)
+    title = f"{mined.diagonal().mean():.0%} of {count} texts mine their own image"
+    if known:
+        other = ~np.eye(count, dtype=bool)
+        share, chance = relevant[mined & other].mean(), relevant[other].mean()
+        title += f";\nof the other images that they mine {share:.0%} are truly relevant (by chance {chance:.0%})"
+    ax.set_title(title, pad=32)
+    return figure

@@ -1,0 +1,288 @@
+"""Figure 11: the entity vectors in 3D and 2D by t-SNE, and beside the pictures what can be measured."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mgips.data.corpus import TYPES
+from mgips.errors import DataError
+from mgips.lab.figures.grids import CORPUS_LABELS, _line, incomplete, measured_on
+from mgips.lab.figures.style import ENTITY, GREY, LOSS, TEXT
+from mgips.lab.representation import EMBEDDING, MUTUAL, TOWER
+from mgips.lab.results import RESULTS, Result, grid_corpus, load_results, missing
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+MARKER = {"PER": ("o", "circle"), "LOC": ("s", "square"), "ORG": ("P", "cross"), "MISC": ("D", "diamond")}
+"""One form an entity type, for matplotlib and for plotly: the form tells it without the colour."""
+SIZE = {"PER": 1.0, "LOC": 0.85, "ORG": 1.15, "MISC": 0.75}
+"""What makes the forms look equally large."""
+TURN = 5
+"""Degrees between two frames of the turning picture."""
+
+
+def scatter(ax: Axes, points: np.ndarray, types: np.ndarray, size: float = 14) -> None:
+    """Entities in 2D or, on 3D axes, in 3D: (N, 2) or (N, 3) points. t-SNE's axes have no unit, so none is drawn."""
+    for kind in TYPES:
+        mine = points[types == kind]
+        if len(mine):
+            ax.scatter(
+                *mine.T,
+                s=size * SIZE[kind],
+                c=ENTITY[kind],
+                marker=MARKER[kind][0],
+                alpha=0.75,
+                linewidths=0,
+                label=kind,
+            )
+    bare(ax)
+
+
+def bare(ax: Axes) -> None:
+    """No ticks; in 3D, pale walls."""
+    ax.set(xticks=[], yticks=[])
+    if ax.name == "3d":
+        ax.set_zticks([])
+        for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+            axis.set_pane_color("#F4F4F4")
+            axis.line.set_color("#BBBBBB")
+        ax.set_box_aspect((1, 1, 0.9), zoom=1.1)
+    else:
+        ax.spines[:].set_visible(True)
+        ax.spines[:].set_color("#BBBBBB")
+
+
+def fig11(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+    """The steps through a trained full model as 3D and 2D t-SNE, and below them purity and silhouette of all seeds."""
+    if gap := incomplete("fig11", corpus, folder):
+        return gap
+    results = load_results("fig11", corpus, folder)
+    drawn, types, seed = _drawn(results)
+    trained = drawn["trained"]
+    figure = plt.figure(figsize=(11, 10.6), layout="constrained")
+    grid = figure.add_gridspec(3, len(trained), height_ratios=(1.25, 1.0, 1.1))
+    for column, (step, found) in enumerate(trained.items()):
+        solid = figure.add_subplot(grid[0, column], projection="3d")
+        scatter(solid, np.array(found["xyz"]), types)
+        solid.set_title(f"{step}: 3D t-SNE, seed {seed}", loc="left", y=0.97)
+        flat = figure.add_subplot(grid[1, column])
+        scatter(flat, np.array(found["xy"]), types, size=11)
+        flat.set_title(f"{step}: 2D t-SNE, seed {seed}")
+        if not column:
+            flat.legend(
+                loc="upper left",
+                bbox_to_anchor=(-0.02, 0),
+                ncols=len(TYPES),
+                frameon=False,
+                markerscale=1.6,
+                columnspacing=1,
+            )
+    share = f"own type among {drawn['k']} nearest, %"
+    panels = [("purity", "all entities", share, 100), ("silhouette", "silhouette", "between -1 and 1", 1)]
+    if trained[EMBEDDING]["ambiguous"]:
+        panels.insert(1, ("ambiguous", "names that the text leaves open", share, 100))
+    below = grid[2, :].subgridspec(1, len(panels))
+    for column, (key, title, axis, scale) in enumerate(panels):
+        ax = figure.add_subplot(below[column])
+        _numbers(ax, results, key, scale)
+        ax.set(title=title, ylabel=axis)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.02, 1.1), ncols=3, frameon=False, fontsize=9, columnspacing=1)
+    figure.suptitle(_finding(results), x=0.01, ha="left", fontsize=11)
+    measured_on(figure, [run for runs in results.values() for run in runs])
+    return figure
+
+
+def _drawn(results: dict[str, list[Result]]) -> tuple[dict[str, Any], np.ndarray, int]:
+    """What the full model's run with coordinates collected, its entities' types, and its seed.
+
+    Raises:
+        DataError: no run has coordinates.
+    """
+    for run in results["full"]:
+        record = run.record.get("representation", {})
+        if "entities" in record:
+            return record, np.array([kind for _, kind, _, _ in record["entities"]]), run.seed
+    raise DataError("No run of fig11's row full holds coordinates; run it again: python -m mgips sweep fig11.")
+
+
+def _values(runs: list[Result], which: str, step: str, key: str) -> list[float]:
+    """One number a seed: "purity" or "silhouette" of all entities, or "ambiguous", the purity of those."""
+    found = [run.record["representation"][which][step] for run in runs]
+    return [one["ambiguous"]["purity"] if key == "ambiguous" else one[key] for one in found]
+
+
+def _numbers(ax: Axes, results: dict[str, list[Result]], key: str, scale: float) -> None:
+    """A measure step by step: the full model, text only, and the full model before training; chance dotted."""
+    full = results["full"]
+    names = list(full[0].record["representation"]["trained"])
+    place = {**{name: x for x, name in enumerate(names)}, TOWER: 1}  # one tower stands where the two meet
+    lines = (("full", full, "trained", LOSS), ("text only", results["text"], "trained", TEXT), ("full, before training", full, "untrained", GREY))  # fmt: skip
+    for shift, (label, runs, which, colour) in zip((-0.05, 0.05, 0.0), lines, strict=True):
+        values = {step: _values(runs, which, step, key) for step in runs[0].record["representation"][which]}
+        _line(ax, [(place[step] + shift, [scale * v for v in found]) for step, found in values.items()], colour, label)
+    if key != "silhouette":
+        measured = [run.record["representation"]["trained"][EMBEDDING] for run in full]
+        chance = scale * np.mean([(m["ambiguous"] if key == "ambiguous" else m)["chance"] for m in measured])
+        ax.axhline(chance, color="black", linestyle=":", linewidth=1)
+        ax.text(0.5, chance, "chance", va="top", ha="center", fontsize=9)
+    labels = [f"{MUTUAL}\n(text only: {TOWER})" if name == MUTUAL else name for name in names]
+    ax.set(xticks=range(len(names)), xticklabels=labels, xlim=(-0.3, len(names) - 0.7))
+    ax.set_ylim(*((0, scale) if key != "silhouette" else (min(0, ax.get_ylim()[0]), None)))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _finding(results: dict[str, list[Result]]) -> str:
+    """Purity step by step, and what the intervals over seeds let say about each step and about text only."""
+    full = results["full"]
+    names = list(full[0].record["representation"]["trained"])
+    values = {name: 100 * np.array(_values(full, "trained", name, "purity")) for name in names}
+    route = [f"{values[name].mean():.0f} % {'in the' if name == EMBEDDING else 'after'} {name}" for name in names]
+    told = [f"{after} {_change(values[after] - values[before])}" for before, after in pairwise(names)]
+    text = results["text"]
+    last = list(text[0].record["representation"]["trained"])[-1]
+    alone = 100 * np.mean(_values(text, "trained", last, "purity"))
+    return (
+        f"Neighbours share an entity's type: {', '.join(route)} (text only {alone:.0f} %)\n"
+        f"95 % t-intervals over seeds: {'; '.join(told)}"
+    )
+
+
+def _change(differences: np.ndarray) -> str:
+    """ "+10.2 points [8.1, 12.3], helps"."""
+    from scipy.stats import t
+
+    mean, count = differences.mean(), len(differences)
+    half = t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
+    verdict = "helps" if mean - half > 0 else "hurts" if mean + half < 0 else "cannot tell"
+    return f"{mean:+.1f} points [{mean - half:.1f}, {mean + half:.1f}], {verdict}"
+
+
+# ---- the turning picture ----
+
+
+def fig11_html(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> go.Figure | None:
+    """The 3D t-SNE of every step, before and after training, to turn and to point at; None where runs are missing.
+
+    Raises:
+        DataError: no run has coordinates.
+    """
+    if missing("fig11", corpus, folder):
+        return None
+    record, types, seed = _drawn(load_results("fig11", corpus, folder))
+    # Only invented posts are shown with their words; they are drawn again from the seed.
+    posts = {tweet.id: tweet for tweet in grid_corpus(corpus, seed).test} if corpus == "tinytweets" else {}
+    told = [
+        hover(id, kind, posts[id].words if id in posts else (), start, end)
+        for id, kind, start, end in record["entities"]
+    ]
+    views, titles = {}, {}
+    for which, when in (("trained", "trained"), ("untrained", "before training")):
+        for step, found in record[which].items():
+            name = f"{step}, {when}"
+            views[name] = np.array(found["xyz"])
+            titles[name] = (
+                f"{CORPUS_LABELS.get(corpus, corpus)}, seed {seed}, {name}: {100 * found['purity']:.0f} % of an entity's {record['k']} "
+                f"nearest neighbours share its type (full vectors; chance {100 * found['chance']:.0f} %)"
+            )
+    start = list(record["trained"])[-1]
+    return turning(views, types, told, titles, f"{start}, trained")
+
+
+def hover(id: str, kind: str, words: Sequence[str] = (), start: int = 0, end: int = 0) -> str:
+    """What a point says: type and id of an entity, and its post with the entity's words [start, end) in bold."""
+    marked = [f"\ue000{word}\ue001" if start <= place < end else word for place, word in enumerate(words)]
+    lines = [html.escape(line) for line in textwrap.wrap(" ".join(marked), 64)]
+    post = "<br>".join(lines).replace("\ue000", "<b>").replace("\ue001", "</b>")
+    return f"{kind} · {html.escape(id)}" + (f"<br>{post}" if post else "")
+
+
+def turning(
+    views: Mapping[str, np.ndarray], types: np.ndarray, told: Sequence[str], titles: Mapping[str, str], start: str
+) -> go.Figure:
+    """A 3D scatter to turn by hand or by itself, with a list of views to choose from.
+
+    Args:
+        views: each (N, 3), by name.
+        types: (N,) the entities' types.
+        told: N, what a point says when it is pointed at (`hover`).
+        titles: one a view.
+        start: the view that is shown first.
+    """
+    import plotly.graph_objects as go
+
+    mine = {kind: np.flatnonzero(types == kind) for kind in TYPES}
+    # A trace a type and not a trace a view and type: what points say is held once, and a type hidden stays hidden.
+    axes = {
+        name: {axis: [points[rows, place].tolist() for rows in mine.values()] for place, axis in enumerate("xyz")}
+        for name, points in views.items()
+    }
+    figure = go.Figure()
+    for number, (kind, rows) in enumerate(mine.items()):
+        figure.add_scatter3d(
+            **{axis: values[number] for axis, values in axes[start].items()},
+            mode="markers",
+            name=kind,
+            marker={"size": 5 * SIZE[kind], "color": ENTITY[kind], "symbol": MARKER[kind][1], "opacity": 0.8},
+            hovertext=[told[i] for i in rows],
+            hoverinfo="text",
+        )
+
+    def camera(degrees: float) -> dict[str, Any]:
+        angle = np.deg2rad(degrees)
+        return {"eye": {"x": round(1.5 * np.cos(angle), 3), "y": round(1.5 * np.sin(angle), 3), "z": 0.7}}
+
+    figure.frames = [
+        go.Frame(name=str(angle), layout={"scene": {"camera": camera(angle)}}) for angle in range(0, 360, TURN)
+    ]
+    choices = [
+        {"label": name, "method": "update", "args": [axes[name], {"title.text": titles[name]}]} for name in views
+    ]
+    now = {"mode": "immediate", "transition": {"duration": 0}}
+    turn = [None, {**now, "frame": {"duration": 80, "redraw": True}, "fromcurrent": True}]
+    stop = [[None], {**now, "frame": {"duration": 0, "redraw": False}}]
+    plain = {"showticklabels": False, "title": "", "showspikes": False, "backgroundcolor": "#F4F4F4"}
+    figure.update_layout(
+        template="none",
+        hoverlabel={"bgcolor": "white", "font": {"color": "#1a1a1a"}},
+        title={"text": titles[start], "x": 0.01, "xanchor": "left", "font": {"size": 15}},
+        height=640,
+        margin={"l": 0, "r": 0, "t": 100, "b": 0},
+        scene={"xaxis": plain, "yaxis": plain, "zaxis": plain, "aspectmode": "cube", "camera": camera(0)},
+        legend={"x": 1, "xanchor": "right", "y": 1, "itemsizing": "constant", "bgcolor": "rgba(255,255,255,0.7)"},
+        updatemenus=[
+            {
+                "buttons": choices,
+                "active": list(views).index(start),
+                "x": 0.01,
+                "xanchor": "left",
+                "y": 1.01,
+                "yanchor": "bottom",
+            },
+            {
+                "type": "buttons",
+                "direction": "left",
+                "showactive": False,
+                "buttons": [
+                    {"label": "▶ Turn", "method": "animate", "args": turn},
+                    {"label": "■ Stop", "method": "animate", "args": stop},
+                ],
+                "x": 0.35,
+                "xanchor": "left",
+                "y": 1.01,
+                "yanchor": "bottom",
+            },
+        ],
+    )
+    return figure

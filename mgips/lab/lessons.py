@@ -1,0 +1,52 @@
+"""What every notebook starts with: a corpus, and a model that somebody has trained on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mgips.config import preset
+from mgips.data.corpus import Corpus
+from mgips.data.load import load_corpus
+from mgips.model.mgips import MGIPS
+from mgips.run import best_device, one_thread
+from mgips.training import train
+
+
+def lesson_corpus() -> Corpus:
+    """TinyTweets; or, where $MGIPS_DATA is set, the real corpus that $MGIPS_CORPUS names (twitter2017 by default)."""
+    if "MGIPS_DATA" in os.environ:
+        return load_corpus(os.environ.get("MGIPS_CORPUS", "twitter2017"))
+    return load_corpus("tinytweets")
+
+
+def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs/lessons", **changes: Any) -> MGIPS:
+    """A tiny model trained on a corpus: trained now (about a minute on two cores for TinyTweets), or loaded from `folder`.
+
+    Args:
+        variant: a name of `mgips.config.VARIANTS`.
+        folder: where trained models are kept; the same corpus and settings are trained once.
+        changes: fields of ModelConfig or TrainConfig.
+
+    Returns:
+        The model of the best dev epoch, in evaluation mode, on the GPU where there is one.
+    """
+    model, config = preset("tiny", variant, **changes)
+    settings = repr((corpus.fingerprint(), asdict(model), asdict(config)))
+    name = f"{corpus.name}-{variant}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    place = Path(folder) / name
+    if not (place / "results.json").exists():
+        # Two notebooks may train the same at once: the first to finish gives the folder its name.
+        part = place.with_name(f".{name}-{os.getpid()}")
+        shutil.rmtree(part, ignore_errors=True)
+        with one_thread():
+            train(corpus, model, config, part)
+        try:
+            part.rename(place)
+        except OSError:
+            shutil.rmtree(part)
+    return MGIPS.from_pretrained(place).to(best_device())

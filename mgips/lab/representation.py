@@ -1,0 +1,246 @@
+"""Entity vectors on their way through the model, and how well their types lie apart (§4.9, Figure 11).
+
+The paper shows a 3D t-SNE of entity vectors. A picture made by t-SNE cannot be compared with another one, so two
+numbers are measured on the full vectors: the silhouette, and how many of an entity's nearest neighbours share its
+type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from sklearn.manifold import TSNE
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor
+
+from mgips.data.batch import TweetDataset, evaluation_batches
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.spans import Span, spans
+from mgips.errors import ConfigError, DataError
+from mgips.model.mgips import MGIPS, Output
+
+EMBEDDING, MUTUAL, TOWER, MGI = "embedding", "mutual attention", "text tower", "MGI"
+NEIGHBOURS = 10
+"""Neighbours that an entity is compared with."""
+PERPLEXITY = 30
+"""t-SNE's own default: about as many neighbours count."""
+
+
+class Entity(NamedTuple):
+    """A gold entity of a post."""
+
+    tweet: Tweet
+    span: Span
+
+    @property
+    def ambiguous(self) -> bool | None:
+        """Whether the text leaves its type open; None where nobody knows (only TinyTweets does)."""
+        return None if self.tweet.truth is None else (self.span.start, self.span.end) in self.tweet.truth.ambiguous
+
+
+@dataclass(frozen=True)
+class EntityVectors:
+    """The N gold entities of a split, in its order, and their vectors at each step through a model."""
+
+    entities: tuple[Entity, ...]
+    """N."""
+    steps: dict[str, np.ndarray]
+    """For each step, in the model's order, (N, d) float32."""
+    beyond: int
+    """Gold entities besides these that start past the cut at `max_length`: the model has no vector for them."""
+
+    def __len__(self) -> int:
+        return len(self.entities)
+
+    @property
+    def types(self) -> np.ndarray:
+        """(N,) the entities' types."""
+        return np.array([entity.span.type for entity in self.entities])
+
+    @property
+    def ambiguous(self) -> np.ndarray | None:
+        """(N,) bool, see `Entity.ambiguous`; None where nobody knows."""
+        known = [entity.ambiguous for entity in self.entities]
+        return None if None in known else np.array(known)
+
+
+def steps(model: MGIPS, out: Output) -> dict[str, Tensor]:
+    """The text's vectors at each step through a model, by the step's name: (B, n, d) each.
+
+    "embedding" is S^e (eq. 1); "mutual attention" is T_0 = H^t (eqs 2-4), "text tower" where it meets no image; "MGI"
+    is z (eq. 13), what the classifier reads.
+    """
+    meets = model.config.images and model.config.mutual_attention
+    found = {EMBEDDING: out.embedded[0], MUTUAL if meets else TOWER: out.towers[0]}
+    return found if out.text_gate is None else {**found, MGI: out.text}
+
+
+def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> EntityVectors:
+    """The vectors of a split's gold entities (seqeval's default reading): the mean over an entity's words, each by its
+    first piece. Words past the cut do not count.
+
+    Args:
+        data: the split, labelled, tokenized and decoded for this model.
+
+    Raises:
+        DataError: no gold entity before the cut.
+    """
+    gold = [spans(tweet.words, tweet.tags) for tweet in data.tweets]
+    entities: list[Entity] = []
+    rows: list[list[int]] = []  # of each tweet's entities
+    for tweet, found, encoded in zip(data.tweets, gold, data.encoded, strict=True):
+        inside = [Entity(tweet, span) for span in found if span.start < len(encoded.first)]
+        rows.append(list(range(len(entities), len(entities) + len(inside))))
+        entities += inside
+    if not entities:
+        raise DataError("None of these posts has a gold entity before the cut; give labelled posts.")
+
+    vectors: dict[str, np.ndarray] = {}
+    with model.evaluating():
+        for indices in evaluation_batches(data.lengths, batch_size):
+            batch = data[indices].to(model.device)
+            for name, values in steps(model, model(batch)).items():
+                words = values.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, values.shape[-1]))  # (B, w, d)
+                words = words.float().cpu().numpy()
+                matrix = vectors.setdefault(name, np.empty((len(entities), words.shape[-1]), dtype=np.float32))
+                for at, place in enumerate(indices):
+                    inside = words[at, : len(data.encoded[place].first)]
+                    for row in rows[place]:
+                        span = entities[row].span
+                        matrix[row] = inside[span.start : span.end].mean(0)
+    return EntityVectors(tuple(entities), vectors, beyond=sum(map(len, gold)) - len(entities))
+
+
+# ---- measures ----
+
+
+@dataclass(frozen=True)
+class Purity:
+    """How many of an entity's nearest neighbours share its type."""
+
+    purity: float
+    """Share of neighbours of the own type, averaged over entities, in [0, 1]."""
+    chance: float
+    """The same if the neighbours were drawn at random from all other entities."""
+    count: int
+    """Entities averaged over."""
+
+
+def neighbours(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
+    """The k nearest others of each vector (Euclidean), the nearest first: (N, d) → (N, k) int64.
+
+    Raises:
+        ConfigError: k is not between 1 and N - 1.
+    """
+    if not 1 <= k < len(vectors):
+        raise ConfigError(
+            f"k is {k}, but each of these {len(vectors)} entities has {len(vectors) - 1} others; choose k among them."
+        )
+    search = NearestNeighbors(n_neighbors=k).fit(vectors.astype(np.float64))
+    return search.kneighbors(return_distance=False)  # without arguments: nobody is its own neighbour
+
+
+def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.ndarray | None = None) -> Purity:
+    """k-NN purity: the share of an entity's k nearest neighbours that have its type, averaged over entities.
+
+    Args:
+        vectors: (N, d).
+        types: (N,).
+        of: (N,) bool, the entities that are averaged over; all by default. Neighbours come from all N either way.
+
+    Raises:
+        ConfigError: k is not between 1 and N - 1, or nobody to average over.
+    """
+    of = np.ones(len(types), dtype=bool) if of is None else of
+    if not of.any():
+        raise ConfigError("There is no entity to average over; choose at least one.")
+    same = types[neighbours(vectors, k)] == types[:, None]  # (N, k)
+    _, inverse, counts = np.unique(types, return_inverse=True, return_counts=True)
+    chance = (counts[inverse] - 1) / (len(types) - 1)
+    return Purity(float(same[of].mean()), float(chance[of].mean()), int(of.sum()))
+
+
+def silhouette(vectors: np.ndarray, types: np.ndarray) -> float:
+    """Mean silhouette of the types (Euclidean), in [-1, 1]: 0 where a type is no closer to itself than to the next.
+
+    Raises:
+        ConfigError: fewer than two types.
+    """
+    if len(np.unique(types)) < 2:
+        raise ConfigError(
+            "A silhouette compares types, and there are fewer than two here; give entities of more types."
+        )
+    return float(silhouette_score(vectors.astype(np.float64), types))
+
+
+def tsne(vectors: np.ndarray, dimensions: int, perplexity: float = PERPLEXITY, iterations: int = 1000) -> np.ndarray:
+    """t-SNE started from the principal components, with a fixed seed: (N, d) → (N, dimensions) float32.
+
+    Raises:
+        ConfigError: a perplexity that is not smaller than N.
+    """
+    if not 0 < perplexity < len(vectors):
+        raise ConfigError(
+            f"The perplexity is {perplexity:g}, but there are {len(vectors)} entities; choose one between 0 and that."
+        )
+    count = len(vectors)
+    # scikit-learn's own rate, N / 48, does not fall below 50, and that flings a hundred points apart in 3D.
+    rate = min(max(count / 48, 50), count / 12)
+    return TSNE(
+        dimensions, perplexity=perplexity, max_iter=iterations, learning_rate=rate, init="pca", random_state=0
+    ).fit_transform(vectors)
+
+
+def measure(found: EntityVectors) -> dict[str, dict[str, Any]]:
+    """For each step its silhouette and its purity, both on the full vectors, ready for JSON.
+
+    "ambiguous" holds the purity of the entities that the text leaves open, None where nobody knows which.
+    """
+    return {
+        name: {
+            "silhouette": silhouette(vectors, found.types),
+            **vars(purity(vectors, found.types)),
+            "ambiguous": None if found.ambiguous is None else vars(purity(vectors, found.types, of=found.ambiguous)),
+        }
+        for name, vectors in found.steps.items()
+    }
+
+
+def collect(model: MGIPS, corpus: Corpus, seed: int, coordinates: bool = False) -> dict[str, Any]:
+    """What Figure 11 is drawn from: the test split's entities in a trained model and in the one it started from.
+
+    Args:
+        model: trained.
+        corpus: what it was trained on; the start's vocabulary comes from its training split.
+        seed: the run's.
+        coordinates: add the t-SNE in 3D and 2D (half a minute), and which entity is where. No words of a post are
+            kept: they are found again by the post's id.
+
+    Returns:
+        A record for JSON: "k", "beyond", and under "trained" and "untrained", step by step, what `measure` returns;
+        with coordinates also "perplexity", "entities" (id, type, first word and word after the last), and in every
+        step "xyz" and "xy".
+    """
+    models = {
+        "trained": model,
+        "untrained": MGIPS.build(model.config, corpus.train, seed).to(model.device),
+    }
+    data = TweetDataset(corpus.test, model.batcher, progress=False)
+    record: dict[str, Any] = {"split": "test", "k": NEIGHBOURS}
+    for name, one in models.items():
+        found = entity_vectors(one, data)
+        record[name] = measure(found)
+        perplexity = min(PERPLEXITY, (len(found) - 1) // 3)  # a third of the entities at most
+        if coordinates:
+            for step, vectors in found.steps.items():
+                for axes, dimensions in (("xyz", 3), ("xy", 2)):
+                    points = tsne(vectors, dimensions, perplexity)
+                    record[name][step][axes] = points.astype(float).round(2).tolist()
+    record["beyond"] = found.beyond
+    if coordinates:
+        record["perplexity"] = perplexity
+        record["entities"] = [[tweet.id, span.type, span.start, span.end] for tweet, span in found.entities]
+    return record

@@ -1,0 +1,210 @@
+"""The grids behind Tables 2-3, Figures 6-11 and the tests of trust: `python -m mgips sweep NAME`.
+
+A grid is a list of rows; each row is trained with each seed, and each run leaves one JSON file. The files are the
+source of every table and figure, and carry all that a number needs beside it: configuration, seed, corpus and its
+hash, device, versions. What is there is not run again, so a grid that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from mgips.config import VARIANTS, preset
+from mgips.data.corpus import Corpus
+from mgips.data.tinytweets.posts import VERSION
+from mgips.errors import ConfigError, RunError
+from mgips.files import write_atomically
+from mgips.lab import cases, representation
+from mgips.lab.grids import Row, find_grid
+from mgips.lab.integrity import TestWatcher, edited, leaky, readings
+from mgips.lab.precision import batch_relevance, mining_precision
+from mgips.lab.probe import probe
+from mgips.lab.results import RESULTS, grid_corpus, result_path
+from mgips.lab.stats import tweet_counts
+from mgips.model.mgips import MGIPS
+from mgips.run import describe_run, fresh_accelerator, one_thread
+from mgips.training import Trainer
+
+
+def part_of(corpus: Corpus, share: float, seed: int) -> Corpus:
+    """The corpus with a share of its training tweets. A smaller share is part of a larger one with the same seed;
+    tweets of one group (a day of TinyTweets) are kept or left out together."""
+    if share == 1:
+        return corpus
+    groups = sorted({tweet.group or tweet.id for tweet in corpus.train})
+    order = np.random.RandomState(seed).permutation(len(groups))
+    kept = {groups[i] for i in order[: max(1, round(share * len(groups)))]}
+    return replace(corpus, train=tuple(t for t in corpus.train if (t.group or t.id) in kept))
+
+
+def run_row(
+    row: Row,
+    seed: int,
+    corpus: str = "tinytweets",
+    root: str | Path | None = None,
+    base: str = "tiny",
+    changes: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Train one row with one seed, on one CPU thread or on the GPU, and return what its file will hold."""
+    started, date = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    data = part_of(grid_corpus(corpus, seed, root), row.share, seed)
+    if any(row.leak):
+        data = leaky(data, *row.leak)
+    model, config = preset(base, row.variant, **{**row.changes, **row.settings, **_fitting(row, changes), "seed": seed})
+    watcher = TestWatcher(data) if "by_test" in row.collect else None
+    with one_thread():
+        start = edited(row.edit, model, data.train, seed) if row.edit else model
+        trainer = Trainer(data, start, config, progress=False)
+        for step in trainer:
+            if step.scores and watcher is not None:
+                watcher(step.epoch, trainer.model)
+        run = trainer.finish()
+        predicted = run.model.predict_dataset(run.data["test"])
+        mining = None
+        if model.contrast and all(tweet.truth is not None for tweet in data.test):
+            mining = vars(mining_precision(run.model, run.data["test"], config.batch_size))
+        told = describe_run(data, run.model, config, fresh_accelerator(config))
+        collected = {
+            name: collect(run.model, data, seed) for name, collect in COLLECTORS.items() if name in row.collect
+        }
+    if watcher is not None:
+        collected["by_test"] = watcher.record(run.epoch)
+    for name in ("text_encoder", "image_encoder"):  # a folder's path says nothing about the model
+        if Path(told["model"][name]).is_dir():
+            told["model"][name] = Path(told["model"][name]).name
+    if corpus == "tinytweets":
+        told["corpus"]["generator"] = VERSION
+    return {
+        "row": row.name,
+        "label": row.label,
+        "seed": seed,
+        "preset": base,
+        "variant": row.variant,
+        "share": row.share,
+        "edit": row.edit,
+        "leak": row.leak,
+        **told,
+        "started": date,
+        "epoch": run.epoch,
+        "dev_f1": run.dev.f1,
+        "test": run.test.to_dict(),
+        "mining": mining,
+        "seconds": round(time.perf_counter() - started, 1),
+        **collected,
+        "counts": tweet_counts([tweet.tags for tweet in data.test], predicted).tolist(),
+    }
+
+
+def _fitting(row: Row, changes: dict[str, Any] | None) -> dict[str, Any]:
+    """The changes that every row gets, less an encoder for a row that has none of that kind."""
+    changes = dict(changes or {})
+    if "text_encoder" in VARIANTS[row.variant]:
+        changes.pop("text_encoder", None)
+    return changes
+
+
+COLLECTORS: dict[str, Callable[[MGIPS, Corpus, int], Any]] = {
+    "relevance": lambda model, corpus, seed: batch_relevance(model, corpus.test),
+    "cases": lambda model, corpus, seed: cases.collect(model, corpus),
+    # one seed is drawn, all are measured
+    "representation": lambda model, corpus, seed: representation.collect(model, corpus, seed, coordinates=seed == 0),
+    "probe": lambda model, corpus, seed: probe(model, corpus, seed=seed).to_dict(),
+    "readings": lambda model, corpus, seed: readings(model, corpus.test),
+}
+"""What a run may keep besides its scores. "by_test", which watches while it trains, is one more."""
+
+
+def sweep(
+    name: str,
+    corpus: str = "tinytweets",
+    root: str | Path | None = None,
+    base: str = "",
+    changes: dict[str, Any] | None = None,
+    rows: Sequence[str] = (),
+    seeds: Sequence[int] = (),
+    jobs: int = 0,
+    folder: str | Path = RESULTS,
+    progress: bool = True,
+) -> int:
+    """Run what a grid still lacks; returns how many runs that was.
+
+    Args:
+        corpus, root: which corpus, and where it is.
+        base: the preset that every row starts from; the grid's own by default.
+        changes: fields of ModelConfig or TrainConfig for every row: an encoder's folder, say.
+        rows, seeds: only these; the grid's own by default.
+        jobs: runs at a time; one per CPU core by default, one on a GPU.
+        folder: where the files go.
+
+    Raises:
+        ConfigError: no such grid or row.
+        RunError: runs that failed, after all others were saved.
+    """
+    grid = find_grid(name)
+    unknown = set(rows) - {row.name for row in grid.rows}
+    if unknown:
+        raise ConfigError(
+            f"{name} has no row {min(unknown)!r}; its rows are {', '.join(row.name for row in grid.rows)}."
+        )
+    wanted = [row for row in grid.rows if not rows or row.name in rows]
+    if base and base != grid.base:
+        wanted = [replace(row, settings={}) for row in wanted]
+    cells = [
+        (row, seed)
+        for seed in seeds or grid.seeds
+        for row in wanted
+        if (seeds or seed in (row.seeds or grid.seeds))
+        and not result_path(folder, name, row.name, seed, corpus).exists()
+    ]
+    failed = []
+    with (
+        ProcessPoolExecutor(jobs or default_jobs(), mp_context=multiprocessing.get_context("spawn")) as pool,
+        tqdm(total=len(cells), desc=name, unit="run", disable=not progress) as bar,
+    ):
+        # One run a cell; tqdm's own estimate is the time that is left.
+        running = {
+            pool.submit(run_row, row, seed, corpus, root, base or grid.base, changes): (row, seed)
+            for row, seed in cells
+        }
+        for future in as_completed(running):
+            row, seed = running[future]
+            try:
+                record = future.result()
+            except Exception as error:  # the others go on
+                failed.append(f"{row.name} with seed {seed} ({error})")
+            else:
+                write_atomically(result_path(folder, name, row.name, seed, corpus), _as_json(record))
+                bar.set_postfix_str(f"{row.name} s{seed}: F1 {100 * record['test']['f1']:.1f}")
+            bar.update()
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(cells)} runs failed: {'; '.join(failed)}. The others are saved; run it again."
+        )
+    return len(cells)
+
+
+def default_jobs() -> int:
+    """Runs at a time: one per core, or one where a GPU does the work."""
+    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def _as_json(record: dict[str, Any]) -> bytes:
+    """Indented, but for what would fill a thousand lines: counts, and what was collected."""
+    long = {name: record[name] for name in ("counts", "by_test", *COLLECTORS) if name in record}
+    lines = [
+        f' "{name}": {json.dumps(value, separators=(",", ":"), ensure_ascii=False)}' for name, value in long.items()
+    ]
+    text = json.dumps({name: value for name, value in record.items() if name not in long}, indent=1, ensure_ascii=False)
+    return (text.removesuffix("\n}") + ",\n" + ",\n".join(lines) + "\n}\n").encode()

@@ -1,0 +1,28 @@
+"""The inspectors: what was mined, what attends to what, what the MGEs weigh. Plain ipywidgets.
+
+>>> from mgips.widgets import inspect_pairs
+>>> inspector = inspect_pairs("runs/tiny", corpus)     # doctest: +SKIP
+>>> inspector.selected, inspector.mined                # doctest: +SKIP
+
+Every inspector is driven by its controls and from Python alike, shows its errors in itself, and leaves a picture
+with an alternative text where a page shows no widgets.
+"""
+
+from mgips.lab.widgets.attention import AttentionInspector, inspect_attention
+from mgips.lab.widgets.mge import MGEInspector, inspect_mge
+from mgips.lab.widgets.pairs import PairInspector, inspect_pairs
+from mgips.lab.widgets.swap import SwapInspector, inspect_swap
+from mgips.lab.widgets.tsne import TSNEInspector, inspect_tsne
+
+__all__ = [
+    "AttentionInspector",
+    "MGEInspector",
+    "PairInspector",
+    "SwapInspector",
+    "TSNEInspector",
+    "inspect_attention",
+    "inspect_mge",
+    "inspect_pairs",
+    "inspect_swap",
+    "inspect_tsne",
+]
