@@ -1,5 +1,7 @@
 # `make demo` and `make test` each work on a fresh clone: the environment is created on first use.
 PYTHON ?= python3
+# The exact versions that the committed numbers were made with; `make test CONSTRAINTS=` takes the newest releases.
+CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.installed
 
@@ -12,7 +14,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "mgips needs Python 3.11 or newer; $(PYTHON) is older. Name another: make PYTHON=python3.12 …"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) -e '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## train text-only and the full model on the embedded corpus, and print what the images are worth
@@ -21,6 +23,8 @@ demo: $(READY)  ## train text-only and the full model on the embedded corpus, an
 test: $(READY)  ## every test that needs neither a GPU nor a browser
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/basedpyright --level error
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser'
 	# The notebooks' outputs are those of TinyTweets, whatever data this machine has.
 	env -u MGIPS_DATA OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax \
@@ -36,7 +40,7 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks
 
 figures: $(READY)  ## draw figures/ anew
-	$(BIN)/python -m mgips.figures figures
+	$(BIN)/python -m mgips.lab.figures figures
 
 bench: $(READY)  ## measure speed and waste, each as a ratio beside its goal
 	$(BIN)/python -m pytest -q -s tests/benchmarks --benchmark-disable-gc --benchmark-columns=rounds

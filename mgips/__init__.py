@@ -13,58 +13,42 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from mgips.version import __version__
+from mgips.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from mgips.config import ModelConfig, TrainConfig, preset
-    from mgips.data.corpus import Corpus, Tweet
-    from mgips.data.load import load_corpus
-    from mgips.data.twitter import save_corpus
-    from mgips.errors import MGIPSError
-    from mgips.model.mgips import MGIPS
-    from mgips.run import Run
-    from mgips.training import Step, Trainer, train
-
-__all__ = [
-    "MGIPS",
-    "Corpus",
-    "MGIPSError",
-    "ModelConfig",
-    "Run",
-    "Step",
-    "TrainConfig",
-    "Trainer",
-    "Tweet",
-    "__version__",
-    "load_corpus",
-    "preset",
-    "save_corpus",
-    "train",
-]
+if TYPE_CHECKING:  # what an editor sees; at run time each name is imported when it is first used
+    from mgips.config import ModelConfig as ModelConfig
+    from mgips.config import TrainConfig as TrainConfig
+    from mgips.config import preset as preset
+    from mgips.data.corpus import Corpus as Corpus
+    from mgips.data.corpus import Tweet as Tweet
+    from mgips.data.load import load_corpus as load_corpus
+    from mgips.data.twitter import save_corpus as save_corpus
+    from mgips.errors import MGIPSError as MGIPSError
+    from mgips.model.mgips import MGIPS as MGIPS
+    from mgips.run import Run as Run
+    from mgips.training import Step as Step
+    from mgips.training import Trainer as Trainer
+    from mgips.training import train as train
 
 _HOMES = {
-    "ModelConfig": "mgips.config",
-    "TrainConfig": "mgips.config",
-    "preset": "mgips.config",
-    "Corpus": "mgips.data.corpus",
-    "Tweet": "mgips.data.corpus",
-    "load_corpus": "mgips.data.load",
-    "save_corpus": "mgips.data.twitter",
-    "MGIPSError": "mgips.errors",
-    "MGIPS": "mgips.model.mgips",
-    "Run": "mgips.run",
-    "Step": "mgips.training",
-    "Trainer": "mgips.training",
-    "train": "mgips.training",
+    "mgips.config": ("ModelConfig", "TrainConfig", "preset"),
+    "mgips.data.corpus": ("Corpus", "Tweet"),
+    "mgips.data.load": ("load_corpus",),
+    "mgips.data.twitter": ("save_corpus",),
+    "mgips.errors": ("MGIPSError",),
+    "mgips.model.mgips": ("MGIPS",),
+    "mgips.run": ("Run",),
+    "mgips.training": ("Step", "Trainer", "train"),
 }
 
 
 def __getattr__(name: str) -> Any:
     # Torch and transformers take seconds to import; `mgips --help` should not.
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module 'mgips' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*globals(), *(name for names in _HOMES.values() for name in names)])

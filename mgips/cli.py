@@ -15,12 +15,15 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from mgips.config import VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.config import PRESETS, VARIANTS, ModelConfig, TrainConfig, preset
 from mgips.errors import ConfigError, MGIPSError
+
+if TYPE_CHECKING:
+    from mgips import MGIPS, Corpus
 
 LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinja2")
 """Packages that only `mgips[lab]` brings."""
@@ -37,7 +40,7 @@ class Train:
     """tinytweets, twitter2015, twitter2017, or a folder in their layout."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    preset: Literal["tiny", "minilm", "base"] = "tiny"
+    preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "tiny"
     """Sets the defaults of everything below. Without it: tiny for tinytweets, base for the rest."""
     variant: Annotated[str, tyro.conf.arg(metavar="|".join(VARIANTS))] = "full"
     """The full model, or one with a part left out."""
@@ -67,39 +70,41 @@ class Train:
         return 0
 
 
-@dataclass
-class Evaluate:
-    """Score a trained model on one split."""
+@dataclass(kw_only=True)
+class Posts:
+    """A split of a corpus."""
 
-    run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
     corpus: CorpusName | None = None
-    """Otherwise the one it was trained on."""
+    """Otherwise the one that the model was trained on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     split: Literal["train", "dev", "test"] = "test"
     """Which split."""
+
+
+@dataclass(kw_only=True)
+class Evaluate(Posts):
+    """Score a trained model on one split."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
     scheme: Literal["default", "strict"] = "default"
     """seqeval's default reading of tags, or strict IOB2."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def __call__(self) -> int:
-        from mgips.data.load import load_corpus
         from mgips.evaluate import score
-        from mgips.model.mgips import MGIPS
-        from mgips.run import best_device
 
-        model = MGIPS.from_pretrained(self.run).to(best_device())
-        corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
+        model, corpus = load(self.run, self.corpus, self.root)
         tweets = corpus.splits[self.split]
-        found = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
-        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        scores = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
+        print(json.dumps(scores.to_dict(), indent=2) if self.json else scores)
         return 0
 
 
-@dataclass
-class Probe:
+@dataclass(kw_only=True)
+class Probe(Posts):
     """Show a trained model blank, noisy and swapped pictures, and measure what that changes.
 
     Prints a table, and leaves probe.json and a figure, probe.png and probe.svg, in the run folder.
@@ -107,12 +112,6 @@ class Probe:
 
     run: RunPath
     """A run folder, a saved model's folder, or a model's name on the hub."""
-    corpus: CorpusName | None = None
-    """Otherwise the one it was trained on."""
-    root: Root = None
-    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    split: Literal["train", "dev", "test"] = "test"
-    """Which split."""
     seed: int = 0
     """Seeds the noise, the swaps and the bootstrap."""
     json: bool = False
@@ -121,68 +120,57 @@ class Probe:
     """Where probe.json and the figure go instead."""
 
     def __call__(self) -> int:
-        from mgips.data.load import load_corpus
         from mgips.lab.figures.probe import save
         from mgips.lab.probe import probe
-        from mgips.model.mgips import MGIPS
-        from mgips.run import best_device
 
-        model = MGIPS.from_pretrained(self.run).to(best_device())
-        corpus = load_corpus(self.corpus or trained_on(self.run), self.root)
+        model, corpus = load(self.run, self.corpus, self.root)
         folder = self.out or self.run
         with contextlib.suppress(OSError):
             if self.out is not None:
                 folder.mkdir(parents=True, exist_ok=True)
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
-            raise ConfigError(f"{folder} is no folder that can be written to; name one with --out.")
-        told = self.run / "run.json"
-        if told.exists() and json.loads(told.read_text(encoding="utf-8"))["corpus"]["sha256"] != corpus.fingerprint():
+            raise ConfigError(f"{folder} is not a folder that can be written to; name one with --out.")
+        trained_on = recorded_corpus(self.run)
+        if trained_on and trained_on["sha256"] != corpus.fingerprint():
             print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
-        found = probe(model, corpus, self.split, self.seed)
-        save(found.to_dict(), folder)
-        print(json.dumps(found.to_dict(), indent=2) if self.json else found)
+        result = probe(model, corpus, self.split, self.seed)
+        save(result.to_dict(), folder)
+        print(json.dumps(result.to_dict(), indent=2) if self.json else result)
         if not self.json:
             print(f"\nprobe.json, probe.png and probe.svg are in {folder}.")
         return 0
 
 
-@dataclass
-class Predict:
-    """Find the entities in a text with a photo, or in a file of posts."""
+@dataclass(kw_only=True)
+class Predict(Posts):
+    """Find the entities in a text with a photo, or in a split of a corpus."""
 
     run: RunPath
     """A run folder, a saved model's folder, or a model's name on the hub."""
+    corpus: CorpusName | None = None
+    """Predict a split of this corpus instead of a text."""
     text: str | None = None
     """One post's text."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Its photo."""
-    corpus: CorpusName | None = None
-    """Predict a split of this corpus instead."""
-    root: Root = None
-    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    split: Literal["train", "dev", "test"] = "test"
-    """Which split of the corpus."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the predicted tags here, in the corpora's own format."""
 
     def __call__(self) -> int:
         from mgips.data.conll import write_conll
         from mgips.data.corpus import Tweet
-        from mgips.data.load import load_corpus
         from mgips.data.pictures import open_picture
         from mgips.data.spans import spans
-        from mgips.model.mgips import MGIPS
-        from mgips.run import best_device
 
         if (self.text is None) == (self.corpus is None):
             raise ConfigError("Give either --text (with --image) or --corpus.")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
-        model = MGIPS.from_pretrained(self.run).to(best_device())
         if self.text is not None:
-            tweets = (Tweet.from_text(self.text, self.image),)
+            model, tweets = load_model(self.run), (Tweet.from_text(self.text, self.image),)
         else:
-            tweets = load_corpus(self.corpus, self.root).splits[self.split]
+            model, corpus = load(self.run, self.corpus, self.root)
+            tweets = corpus.splits[self.split]
         predicted = model.predict(tweets)
         if self.output is not None:
             labelled = [dataclasses.replace(t, tags=tuple(tags)) for t, tags in zip(tweets, predicted, strict=True)]
@@ -240,7 +228,7 @@ class Sweep:
     """tinytweets, twitter2015 or twitter2017."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    preset: Literal["tiny", "minilm", "base"] | None = None
+    preset: Annotated[str | None, tyro.conf.arg(metavar="|".join(PRESETS))] = None
     """Where every row starts from; otherwise the grid's own."""
     text_encoder: str | None = None
     """In place of the preset's: hub name or folder."""
@@ -306,12 +294,30 @@ class Demo:
         return 0
 
 
-def trained_on(run: Path) -> str:
-    """The corpus that a run folder names."""
-    told = Path(run) / "run.json"
-    if not told.exists():
+def load_model(run: Path) -> MGIPS:
+    """A trained model, where it computes fastest."""
+    from mgips import MGIPS
+    from mgips.run import best_device
+
+    return MGIPS.from_pretrained(run).to(best_device())
+
+
+def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus]:
+    """A trained model, and a corpus by name: the one it was trained on by default."""
+    from mgips import load_corpus
+
+    model = load_model(run)
+    recorded = recorded_corpus(run)
+    name = corpus or (recorded or {}).get("name")
+    if name is None:
         raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
-    return json.loads(told.read_text(encoding="utf-8"))["corpus"]["name"]
+    return model, load_corpus(name, root)
+
+
+def recorded_corpus(run: Path) -> dict[str, Any] | None:
+    """Name and hash of the corpus that a run folder was trained on; None for a model without that record."""
+    record = Path(run) / "run.json"
+    return json.loads(record.read_text(encoding="utf-8"))["corpus"] if record.exists() else None
 
 
 def train_defaults(arguments: list[str]) -> Train:
@@ -326,17 +332,21 @@ def train_defaults(arguments: list[str]) -> Train:
     return Train(corpus=known.corpus, preset=name, variant=known.variant, model=model, train=train)
 
 
+COMMANDS: dict[type, Any] = dict.fromkeys(
+    (Train, Evaluate, Probe, Predict, Sweep, Audit, Doctor, Demo), tyro.MISSING_NONPROP
+)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        commands = []
-        for command in (Train, Evaluate, Probe, Predict, Sweep, Audit, Doctor, Demo):
-            name = command.__name__.lower()
-            options = {"default": train_defaults(arguments[1:])} if command is Train else {}
-            commands.append(Annotated[command, tyro.conf.subcommand(name, prefix_name=False, **options)])
-        chosen = tyro.cli(
-            Union[tuple(commands)],  # noqa: UP007
+        commands = [
+            Annotated[command, tyro.conf.subcommand(command.__name__.lower(), default=default, prefix_name=False)]
+            for command, default in {**COMMANDS, Train: train_defaults(arguments[1:])}.items()
+        ]
+        chosen: Any = tyro.cli(
+            Union[tuple(commands)],  # noqa: UP007  # pyright: ignore[reportArgumentType, reportCallIssue]
             prog="mgips",
             description="Multimodal named entity recognition: MGIPS-CL, trained, scored, explained.",
             args=arguments,

@@ -41,9 +41,9 @@ class Score:
         return asdict(self)
 
     def __str__(self) -> str:
-        rows = [("", "P", "R", "F1", "entities")]
-        for name, one in {**self.per_type, "all": self}.items():
-            rows.append((name, *(f"{100 * x:.2f}" for x in (one.precision, one.recall, one.f1)), f"{one.support:,}"))
+        rows = [["", "P", "R", "F1", "entities"]]
+        for name, row in {**self.per_type, "all": self}.items():
+            rows.append([name, *(f"{100 * x:.2f}" for x in (row.precision, row.recall, row.f1)), f"{row.support:,}"])
         lines = ["".join(f"{cell:>9}" for cell in row) for row in rows]
         return "\n".join([*lines, f"(seqeval, {self.scheme} reading)"])
 
@@ -70,20 +70,20 @@ def score(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], sch
     gold, predicted = [list(tags) for tags in gold], [list(tags) for tags in predicted]
     if not any(tag != "O" for tags in (*gold, *predicted) for tag in tags):
         return Score(0.0, 0.0, 0.0, 0, scheme)
-    options = {"mode": "strict", "scheme": IOB2} if scheme == "strict" else {}
+    options: dict[str, Any] = {"mode": "strict", "scheme": IOB2} if scheme == "strict" else {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a type without predictions scores 0, and that is no news
+        warnings.simplefilter("ignore")  # a type without predictions scores 0
         try:
-            report = classification_report(gold, predicted, output_dict=True, zero_division=0, **options)
+            report: Any = classification_report(gold, predicted, output_dict=True, **{"zero_division": 0, **options})
         except ValueError:  # strict reading of sequences without a single valid entity on either side
             return Score(0.0, 0.0, 0.0, 0, scheme)
 
-    def one(row: dict[str, float], **more: Any) -> Score:
+    def as_score(row: dict[str, float], **more: Any) -> Score:
         numbers = float(row["precision"]), float(row["recall"]), float(row["f1-score"])
         return Score(*numbers, int(row["support"]), scheme, **more)
 
     kinds = [*TYPES, *sorted(k for k in report if k not in TYPES and not k.endswith(" avg"))]
-    return one(report["micro avg"], per_type={kind: one(report[kind]) for kind in kinds if kind in report})
+    return as_score(report["micro avg"], per_type={kind: as_score(report[kind]) for kind in kinds if kind in report})
 
 
 def split_score(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> Score:

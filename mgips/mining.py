@@ -1,4 +1,4 @@
-"""Implicit positives measured: are the mined images the truly relevant ones? (§3.4, eq. 15)"""
+"""Implicit positives of a whole split, mined exactly (§3.4, eqs 14-15)."""
 
 from __future__ import annotations
 
@@ -103,9 +103,7 @@ def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None 
     """
     if texts.shape != images.shape:
         raise ConfigError(f"There are {len(texts)} texts and {len(images)} images; give each text its own image.")
-    count = len(images) if candidates is None else int(candidates.sum())
-    if not 1 <= k <= count:
-        raise ConfigError(f"k is {k}, but there are {count} images to mine from; choose k between 1 and {count}.")
+    _check_k(k, len(images), candidates)
     if chunk < 1:
         raise ConfigError(f"chunk is {chunk}; compare at least 1 text at once.")
     index = torch.empty(len(texts), k, dtype=torch.int64)
@@ -169,26 +167,29 @@ def mine_dataset(
     Raises:
         ConfigError: a model without a contrastive part, or fewer than K images.
     """
-    if not model.config.contrast:
+    if not model.config.contrast or data.crops is None:
         raise ConfigError(MINES_NOTHING)
-    candidates = None
-    if not model.config.mine_missing:
-        candidates = torch.from_numpy(np.array(data.crops.has_image))
-    count = len(data) if candidates is None else int(candidates.sum())
-    if not 1 <= k <= count:
-        raise ConfigError(f"k is {k}, but there are {count} images to mine from; choose k between 1 and {count}.")
+    candidates = None if model.config.mine_missing else torch.from_numpy(np.array(data.crops.has_image))
+    count = _check_k(k, len(data), candidates)
     file = Path(cache) / f"mined-{fingerprint(model, data)}.safetensors" if cache else None
-    found = load_mined(file, len(data)) if file else None
-    if found is None or found.k < k:
-        found = mine_split(
-            *contrast_vectors(model, data, batch_size, progress), k=min(max(k, K_MAX), count), candidates=candidates
-        )
+    mined = load_mined(file, len(data)) if file else None
+    if mined is None or mined.k < k:
+        texts, images = contrast_vectors(model, data, batch_size, progress)
+        mined = mine_split(texts, images, min(max(k, K_MAX), count), candidates)
         if file:
             try:
-                write_atomically(file, save({f.name: getattr(found, f.name) for f in fields(Mined)}))
+                write_atomically(file, save({f.name: getattr(mined, f.name) for f in fields(Mined)}))
             except DataError as error:
                 warnings.warn(f"What was mined is not kept: {error}", stacklevel=2)
-    return found.top(k)
+    return mined.top(k)
+
+
+def _check_k(k: int, images: int, candidates: Tensor | None) -> int:
+    """How many images may be mined; refuses a K that exceeds them."""
+    count = images if candidates is None else int(candidates.sum())
+    if not 1 <= k <= count:
+        raise ConfigError(f"k is {k}, but there are {count} images to mine from; choose k between 1 and {count}.")
+    return count
 
 
 def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
@@ -216,8 +217,8 @@ def fingerprint(model: MGIPS, data: TweetDataset) -> str:
         digest.update(data.crops.rows.tobytes() + data.crops.has_image.tobytes())
         # A file of crops is named by its content.
         pixels = data.crops.pixels
-        name = Path(pixels.filename).name if getattr(pixels, "filename", None) else str(zlib.crc32(pixels))
-        digest.update(name.encode())
+        file = getattr(pixels, "filename", None)
+        digest.update(Path(file).name.encode() if file else str(zlib.crc32(pixels.tobytes())).encode())
     return digest.hexdigest()[:16]
 
 

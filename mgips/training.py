@@ -128,8 +128,9 @@ class Trainer:
         self._rng = rng_state()
         self._batches: Iterator[Batch] | None = None
         self._guard = LossGuard(config.log_every)
-        if state is not None:
+        if state is not None and self.folder:
             self._restore(state)
+            self.folder.write_history(self.history)
         self._board = self.folder.tensorboard() if config.tensorboard and self.folder and self.folder.writer else None
         self._bar = tqdm(
             total=total,
@@ -167,7 +168,8 @@ class Trainer:
                 loss = self.model.loss(self._wrapped(batch), batch)
             total = loss.total
             accelerator.backward(total)
-            norm = accelerator.clip_grad_norm_(self._wrapped.parameters(), self.config.max_grad_norm or math.inf)
+            limit = self.config.max_grad_norm or math.inf
+            norm: Tensor = accelerator.clip_grad_norm_(self._wrapped.parameters(), limit)  # pyright: ignore
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
@@ -230,10 +232,11 @@ class Trainer:
     def finish(self) -> Run:
         """Score dev and test with the weights of the best epoch so far, and complete the run folder."""
         self._bar.close()
-        if self._best_weights is None and not (self.history and self.folder):
+        if not self.history:
             raise RunError("No epoch of this run is done, so there is nothing to score; go on until one is.")
-        model = self.accelerator.unwrap_model(self._wrapped, keep_fp32_wrapper=False)
-        model.load_state_dict(self.folder.load_weights() if self._best_weights is None else self._best_weights)
+        model: MGIPS = self.accelerator.unwrap_model(self._wrapped, keep_fp32_wrapper=False)
+        weights = self._best_weights
+        model.load_state_dict(self.folder.load_weights() if weights is None and self.folder else weights or {})
         model.eval()
         dev, test = split_score(model, self.data["dev"]), split_score(model, self.data["test"])
         path = self.folder.path if self.folder else None
@@ -312,7 +315,6 @@ class Trainer:
         self._sums = {name: value.to(self.accelerator.device) for name, value in state["sums"].items()}
         self._seconds = state["seconds"]
         self._rng = state["rng"][self.accelerator.process_index]
-        self.folder.write_history(self.history)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,23 @@
 """The command line as a person meets it: help, one-sentence errors, and each command on small input."""
 
 import json
+import os
+import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 from builders import corpus, tiny_model
 
 from mgips.cli import main, train_defaults
 from mgips.config import preset
 from mgips.data.twitter import save_corpus
+from mgips.model.mgips import MGIPS
+from mgips.run import weights_hash
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 
@@ -111,3 +118,50 @@ def test_a_reader_that_leaves_early_costs_no_stack_of_frames():
     command = f"'{sys.executable}' -m mgips audit | true"
     told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, cwd=Path(__file__).parents[1])
     assert "Traceback" not in told.stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_training_says_the_command_that_goes_on_and_it_does(disk, tmp_path):
+    """A real process, a real Ctrl-C; what it prints is typed, and the weights come out as if nothing had happened."""
+    options = ["--preset", "tiny", "--max-length", "24", "--epochs", "40", "--batch-size", "4", "--seed", "3"]
+
+    def start(run, *more):
+        arguments = ["train", "--corpus", str(disk), "--run", str(run), *options, *more]
+        return subprocess.Popen([sys.executable, "-m", "mgips", *arguments], stderr=subprocess.PIPE, text=True, env=env)
+
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, cut = start(tmp_path / "whole"), start(tmp_path / "cut")
+    while not (tmp_path / "cut" / "checkpoint.pt").exists():
+        time.sleep(0.01)
+    cut.send_signal(signal.SIGINT)
+    message = cut.communicate(timeout=60)[1]
+    assert cut.returncode == 130 and "Traceback" not in message
+    step = torch.load(tmp_path / "cut" / "checkpoint.pt", weights_only=True)["step"]
+    assert 0 < step < 160, "the run was over before it could be stopped"
+    command = shlex.split(message.rpartition("Go on with: ")[2])
+    assert command[0] == "mgips" and command[-1] == "--resume"
+    subprocess.run([sys.executable, "-m", *command], check=True, capture_output=True, env=env)
+    assert whole.wait(timeout=120) == 0
+    hashes = {weights_hash(MGIPS.from_pretrained(tmp_path / name)) for name in ("whole", "cut")}
+    assert len(hashes) == 1
+
+
+def test_what_a_stopped_command_says_is_true_for_it(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mgips.data.load.load_corpus", interrupt)
+    monkeypatch.setattr("mgips.lab.sweep.sweep", interrupt)
+    assert main(["audit"]) == 130 and capsys.readouterr().err == "\nmgips: stopped.\n"
+    assert main(["train", "--k", "2"]) == 130
+    assert capsys.readouterr().err == "\nmgips: stopped. Go on with: mgips train --k 2 --resume\n"
+    assert main(["sweep", "fig6"]) == 130
+    assert capsys.readouterr().err.endswith("Finished runs are kept. Go on with: mgips sweep fig6\n")
+
+
+def test_a_command_of_the_lab_without_its_packages_says_what_to_install(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    for name in [name for name in sys.modules if name.startswith("mgips.lab.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert main(["audit"]) == 2
+    assert "pip install 'mgips[lab]'" in capsys.readouterr().err

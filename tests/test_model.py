@@ -26,6 +26,7 @@ from mgips.config import RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import ConfigError, RunError
+from mgips.model.export import export_onnx
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_tokenizer
 from mgips.training import parameter_groups
@@ -38,6 +39,7 @@ MORE = {
 }
 
 
+@pytest.mark.released(6, 8)
 @pytest.mark.parametrize("name", [*VARIANTS, *MORE])
 def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
     fields = {f.name for f in dataclasses.fields(ModelConfig)}
@@ -76,6 +78,7 @@ def test_learning_rates_reach_their_parts():
     assert rate[id(named["classifier.1.bias"])] == (5, 0.0)
 
 
+@pytest.mark.released(11)
 @pytest.mark.parametrize("name", ["full", "text", "no-mgi", "no-mutual", "scalar-mean-4"])
 @torch.no_grad()
 def test_padding_and_batch_mates_change_nothing(name):
@@ -87,6 +90,7 @@ def test_padding_and_batch_mates_change_nothing(name):
         torch.testing.assert_close(together.emissions[i, :width], alone.emissions[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.released(11)
 @torch.no_grad()
 def test_contrast_features_do_not_depend_on_padding():
     model = tiny_model(max_length=60)
@@ -157,6 +161,7 @@ def test_pictures_matter_and_text_only_has_none():
 # ---- words, pieces and the cut ----
 
 
+@pytest.mark.released(16)
 def test_words_past_the_cut_are_predicted_o_and_gold_is_whole():
     model = tiny_model(max_length=6)
     long = Tweet("long", tuple("go Lions go Lions go Lions go Lions".split()), ("O", "B-ORG") * 4)
@@ -195,6 +200,7 @@ def test_unlabelled_posts_can_be_predicted():
 # ---- encoders ----
 
 
+@pytest.mark.released(14)
 def test_position_table_starts_as_clips_grid_resized():
     from mgips.model.embedding import crop_positions
 
@@ -386,6 +392,29 @@ def test_a_folder_that_holds_no_model_is_refused(tmp_path):
         MGIPS.from_pretrained(tmp_path)
 
 
+@pytest.mark.released(15)
 def test_tags_are_the_nine_of_the_paper():
     assert len(TAGS) == 9 and TAGS[0] == "O"
     assert {t.tags for t in corpus().train}  # the invented corpus is labelled
+
+
+# ---- ONNX ----
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["full", "text", "unimodal"])
+def test_the_exported_graph_computes_what_the_model_computes(tmp_path, name):
+    """With numbers of tweets, pieces and words that the export did not see."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    model = tiny_model(**{**VARIANTS, **MORE}[name])
+    export_onnx(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    for posts in (tweets(8), tweets(1), tweets(3, seed=5)):
+        batch = model.batcher(posts)
+        inputs = {i.name: getattr(batch, i.name).numpy() for i in session.get_inputs()}
+        with torch.no_grad():
+            expected = model(batch).emissions
+        torch.testing.assert_close(torch.from_numpy(session.run(None, inputs)[0]), expected, atol=1e-5, rtol=0)
+    with pytest.raises(ConfigError, match="BiLSTM"):
+        export_onnx(tiny_model(images=False, bilstm=True), tmp_path / "none.onnx")

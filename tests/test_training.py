@@ -58,6 +58,7 @@ def test_training_learns_its_own_sentences_and_leaves_a_run_folder(tmp_path):
     assert MGIPS.from_pretrained(tmp_path / "run").predict(same.test) == run.model.predict(same.test)
 
 
+@pytest.mark.released(3)
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others():
     hashes = [weights_hash(train(corpus(), tiny_config(), quick(seed=s), progress=False).model) for s in (1, 1, 2)]
     assert hashes[0] == hashes[1] != hashes[2]
@@ -215,6 +216,7 @@ def test_the_guard_names_the_first_bad_batch_of_several():
     assert math.isnan(LossGuard(1).check())
 
 
+@pytest.mark.released(20)
 def test_k_larger_than_the_batch_is_refused_before_anything_is_computed():
     with pytest.raises(ConfigError, match="k is 6, but a batch holds only 4"):
         train(corpus(), tiny_config(k=6), quick(), progress=False)
@@ -287,6 +289,7 @@ def test_a_broken_checkpoint_is_one_sentence(tmp_path):
 # ---- the loop's small parts ----
 
 
+@pytest.mark.released(1, 2)
 def test_the_test_split_is_scored_once_and_never_seen_before(monkeypatch):
     seen = []
     real = training.split_score

@@ -59,7 +59,7 @@ class WordEncoder(nn.Module):
 class WordEmbeddings(nn.Module):
     """One vector a word; with `characters` a sixth of it comes from its letters, through a CNN."""
 
-    def __init__(self, vocabulary: int, d: int, characters: bool, dropout: float, padding: int) -> None:
+    def __init__(self, vocabulary: int, d: int, characters: bool, dropout: float, padding: int | None) -> None:
         super().__init__()
         self.letters = CharacterCNN(d // 6) if characters else None
         self.words = nn.Embedding(vocabulary, d - (d // 6 if characters else 0), padding_idx=padding)

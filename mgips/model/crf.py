@@ -27,6 +27,7 @@ def bio_allowed(tags: Sequence[str]) -> tuple[Tensor, Tensor]:
     return start, torch.tensor([[may_follow(before, tag) for tag in tags] for before in tags])
 
 
+# torchcrf declares LongTensor and ByteTensor, which no current function of torch returns.
 class CRF(torchcrf.CRF):
     """pytorch-crf's CRF, faster.
 
@@ -39,6 +40,9 @@ class CRF(torchcrf.CRF):
     Masks are bool, True on words, and the first word of every sequence must be there: checking that would
     make each step wait for the device, so it is the caller's promise (`Batch.word_mask` keeps it).
     """
+
+    forbidden_start: Tensor | None
+    forbidden_step: Tensor | None
 
     def __init__(self, num_tags: int, batch_first: bool = False, allowed: tuple[Tensor, Tensor] | None = None) -> None:
         super().__init__(num_tags, batch_first)
@@ -58,17 +62,17 @@ class CRF(torchcrf.CRF):
         """
         if mask is None:
             mask = torch.ones_like(tags, dtype=torch.bool)
-        return super().forward(emissions, tags, mask.bool(), reduction)
+        return super().forward(emissions, tags, mask.bool(), reduction)  # pyright: ignore[reportArgumentType]
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
         """The most likely tag sequence of each sequence, as long as its mask."""
         if mask is None:
             mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
-        return super().decode(emissions, mask.bool())
+        return super().decode(emissions, mask.bool())  # pyright: ignore[reportArgumentType]
 
     def _validate(self, emissions: Tensor, tags: Tensor | None = None, mask: Tensor | None = None) -> None:
         """pytorch-crf's checks of shapes, without its look at the mask's values."""
-        super()._validate(emissions, tags=tags)
+        super()._validate(emissions, tags=tags)  # pyright: ignore[reportArgumentType]
         if mask is not None and emissions.shape[:2] != mask.shape:
             raise ValueError(f"emissions {tuple(emissions.shape[:2])} and mask {tuple(mask.shape)} must match")
 
@@ -92,7 +96,7 @@ class CRF(torchcrf.CRF):
     def _viterbi_decode(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
         """Best paths: (T, B, C), (T, B) → B lists of tag ids. One read of the device, at the end."""
         start, step = self.start_transitions, self.transitions
-        if self.forbidden_start is not None:
+        if self.forbidden_start is not None and self.forbidden_step is not None:
             start = start.masked_fill(self.forbidden_start, -torch.inf)
             step = step.masked_fill(self.forbidden_step, -torch.inf)
         into = step.T.contiguous()  # [to, from]

@@ -5,6 +5,8 @@ The towers start here: word pieces become S^e (B, n, d), three crops become V^e 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +18,7 @@ from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 class TextEmbedding(nn.Module):
     """Eq. 1, `S^e = S + S_position + S_segment`, by BERT's own layer (with its norm and dropout)."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Any) -> None:
         super().__init__()
         self.bert = model.embeddings
 
@@ -32,7 +34,10 @@ class ImageEmbedding(nn.Module):
     is resized bicubically to one crop's grid, and each crop starts from a copy of it.
     """
 
-    def __init__(self, model: nn.Module, crops: int, crop_size: int) -> None:
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, crops: int, crop_size: int) -> None:
         super().__init__()
         clip = model.embeddings
         self.patches = clip.patch_embedding

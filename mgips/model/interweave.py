@@ -120,7 +120,7 @@ class MGE(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.guide = guide
+        self.guide: Literal["image", "text"] = guide
         self.scale = scale
         self.column = column
         self.linear1 = nn.Linear(d, d)
@@ -161,7 +161,7 @@ class MGE(nn.Module):
             # departure by switch: "mean" undoes the 1/n that a softmax over n tokens brings
             weights = weights + (row * text_mask.sum(1)[:, None, None] if self.scale == "mean" else row)
         if self.w4 is not None:
-            column = self.column_grained(matrix, text_mask)
+            column = self.column_grained(matrix, self.w4, text_mask)
             rescale = self.scale == "mean" and self.column == "feature"
             weights = weights + (column * column.shape[-1] if rescale else column)
         fused = (weights * text_mask.unsqueeze(-1)).to(source.dtype) * source  # eq. 7, and the sum of eq. 8
@@ -171,11 +171,11 @@ class MGE(nn.Module):
         y = self.norm1(guide + self.project(fused))
         return self.norm2(y + self.ffn(y)), MGEWeights(self.guide, row, column, matrix)
 
-    def column_grained(self, matrix: Tensor, text_mask: Tensor) -> Tensor:
+    def column_grained(self, matrix: Tensor, w4: Tensor, text_mask: Tensor) -> Tensor:
         """Eq. 6, second line, as `column` says: (B, n, d) and (B, n) → (B, 1, d), or (B, n, 1) as printed."""
         if self.column == "printed":
-            return printed_column_weights(matrix, self.w4)
-        return column_weights(matrix, self.w4, text_mask)
+            return printed_column_weights(matrix, w4)
+        return column_weights(matrix, w4, text_mask)
 
 
 @dataclass

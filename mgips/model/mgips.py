@@ -29,6 +29,7 @@ from mgips.model.embedding import ImageEmbedding, TextEmbedding
 from mgips.model.interweave import MGE, InterweaveEncoder, Interwoven, PrePostGate
 from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
 from mgips.model.pretrained import (
+    Encoder,
     HubModel,
     ImageLayers,
     TextLayers,
@@ -100,7 +101,7 @@ class Loss:
 MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing."
 
 
-class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "named-entity-recognition"]):
+class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-recognition"]):
     """Multi-granularity interweave with implicit-positive-sample contrastive learning.
 
     Build one with `MGIPS.build(config, tweets)`, load one with `MGIPS.from_pretrained(folder_or_name)`.
@@ -108,7 +109,7 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
     """
 
     def __init__(
-        self, config: ModelConfig, text: nn.Module, image: nn.Module | None, tokenizer: PreTrainedTokenizerBase
+        self, config: ModelConfig, text: Encoder, image: Encoder | None, tokenizer: PreTrainedTokenizerBase
     ) -> None:
         """
         Args:
@@ -125,7 +126,8 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
         self.config = config
         self.encoder_configs = {"text": text.config.to_dict(), "image": image.config.to_dict() if image else None}
         self.batcher = Batcher(tokenizer, config)
-        d, n = text.config.hidden_size, config.max_length
+        d: int = text.config.hidden_size
+        n = config.max_length
 
         self.text_embedding = (LetterEmbedding if config.text_encoder == CHARACTERS else TextEmbedding)(text)
         self.image_embedding = ImageEmbedding(image, CROPS, config.crop_size) if image is not None else None
@@ -134,7 +136,7 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
         # Only modules that contribute to the loss are built.
         fused_contrast = config.contrast and config.contrast_on == "fused"
         self.interweave = self.text_gate = self.image_gate = None
-        if image is not None and config.mgi:
+        if self.image_embedding is not None and config.mgi:
             m = len(self.image_embedding.positions)
             shared = (d, n, m, config.row_weights, config.column_weights, config.weight_scale, config.mge_ffn_ratio)
             self.interweave = InterweaveEncoder(
@@ -170,7 +172,7 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.classifier[-1].weight.device
+        return next(self.parameters()).device
 
     def forward(self, batch: Batch, attention: bool = False) -> Output:
         """Emissions of every tag for every word, and the states on the way to them.
@@ -187,7 +189,7 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
         towers = text, image
 
         walk = text_gate = image_gate = None
-        if self.interweave is not None:  # §3.3
+        if self.interweave is not None and self.text_gate is not None and image is not None:  # §3.3
             walk = self.interweave(text, image, mask)
             text, text_gate = self.text_gate(walk.text[0], walk.text[-1])  # z, eq. 13
             if self.image_gate is not None:
@@ -206,13 +208,13 @@ class MGIPS(nn.Module, HubModel, library_name="mgips", tags=["multimodal", "name
             ConfigError: a model without a contrastive part.
         """
         config = self.config
-        if not config.contrast:
-            raise ConfigError(MINES_NOTHING)
         text, image = out.text, out.image
         if config.contrast_on == "unimodal":
             text, image = out.towers
             if config.mutual_attention:  # as strangers: the towers run again, without their exchange
                 text, image, _ = self.encoder(*out.embedded, batch.piece_mask, exchange=False)
+        if self.text_head is None or self.image_head is None or image is None:
+            raise ConfigError(MINES_NOTHING)
         texts = self.text_head(text, batch.piece_mask)  # (B, d)
         images = self.image_head(image, batch.piece_mask.new_ones(image.shape[:2]))  # (B, d)
         everyone, offset = gather_with_gradient(images)  # (N, d)

@@ -78,25 +78,29 @@ class MutualAttentionEncoder(nn.Module):
             exchange: off for two towers that do not meet.
             attention: also return each layer's attention weights.
         """
-        exchange = exchange and image is not None
-        text_visible = text_mask[:, None, None, :]  # (B, 1, 1, n)
-        text_kv = (split_heads(text, self.text.heads),) * 2  # eq. 3: the raw embeddings
-        image_visible = image_kv = image_attention = None
-        if image is not None:
-            image_visible = text_mask.new_ones(image.shape[0], 1, 1, image.shape[1])  # (B, 1, 1, m)
-            image_kv = (split_heads(image, self.image.heads),) * 2
         trace: list[LayerAttention] = []
+        text_visible = text_mask[:, None, None, :]  # (B, 1, 1, n)
+        if image is None or self.image is None:
+            for index in range(len(self.text)):
+                text, _, weights = self.layer(self.text, index, text, text_visible, None, None, attention)
+                trace += [LayerAttention(weights, None)] if weights is not None else []
+            return text, None, trace
+
+        image_visible = text_mask.new_ones(image.shape[0], 1, 1, image.shape[1])  # (B, 1, 1, m)
+        text_kv = image_kv = None
+        if exchange:  # eq. 3: the embeddings stand in for both
+            text_heads, image_heads = split_heads(text, self.text.heads), split_heads(image, self.image.heads)
+            text_kv, image_kv = (text_heads, text_heads), (image_heads, image_heads)
         for index in range(len(self.text)):
-            from_image, from_text = (image_kv, text_kv) if exchange else (None, None)
-            text, text_kv, text_attention = self.layer(
-                self.text, index, text, text_visible, from_image, image_visible, attention
+            text, next_text_kv, text_weights = self.layer(
+                self.text, index, text, text_visible, image_kv, image_visible, attention
             )
-            if image is not None:
-                image, image_kv, image_attention = self.layer(
-                    self.image, index, image, image_visible, from_text, text_visible, attention
-                )
-            if attention:
-                trace.append(LayerAttention(text_attention, image_attention))
+            image, next_image_kv, image_weights = self.layer(
+                self.image, index, image, image_visible, text_kv, text_visible, attention
+            )
+            if exchange:
+                text_kv, image_kv = next_text_kv, next_image_kv
+            trace += [LayerAttention(text_weights, image_weights)] if text_weights is not None else []
         return text, image, trace
 
     def layer(
@@ -110,11 +114,11 @@ class MutualAttentionEncoder(nn.Module):
         attention: bool,
     ) -> tuple[Tensor, KeysValues, Tensor | None]:
         """One layer of one tower (eqs 2 and 4): its output, its own keys and values, and its attention or None."""
-        queries, *own = tower.project(index, hidden)
-        keys, values = own
-        if other is not None:
+        queries, keys, values = tower.project(index, hidden)
+        own = keys, values
+        if other is not None and other_visible is not None:
             keys, values = torch.cat([other[0], keys], 2), torch.cat([other[1], values], 2)  # eq. 2
             visible = torch.cat([other_visible, visible], -1)
         dropout = tower.attention_dropout if self.training else 0.0
         context, weights = attend(queries, keys, values, visible, dropout, attention)
-        return tower.finish(index, hidden, context), tuple(own), weights
+        return tower.finish(index, hidden, context), own, weights

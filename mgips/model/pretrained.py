@@ -10,13 +10,14 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -38,7 +39,10 @@ from mgips.errors import ConfigError, RunError
 from mgips.model.baselines import WordEncoder, word_tokenizer
 
 TEXT_FAMILY = ("bert", "roberta", "xlm-roberta")
+IMAGE_FAMILY = ("clip", "clip_vision_model")
 QKV = tuple[Tensor, Tensor, Tensor]
+Encoder = Any
+"""A Hugging Face encoder. Its parts are modules that are read by name, which types cannot follow."""
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -54,20 +58,21 @@ def merge_heads(x: Tensor) -> Tensor:
 class TextLayers(nn.ModuleList):
     """BERT's layers (post-norm): attention, add and norm, feed-forward, add and norm."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Encoder) -> None:
         super().__init__(model.encoder.layer)
         self.heads: int = model.config.num_attention_heads
         self.attention_dropout: float = model.config.attention_probs_dropout_prob
 
     def project(self, index: int, hidden: Tensor) -> QKV:
         """Queries, keys and values of layer `index`: (B, n, d) → three of (B, heads, n, d / heads)."""
-        attention = self[index].attention.self
+        layer: Any = self[index]
+        attention = layer.attention.self
         q, k, v = attention.query(hidden), attention.key(hidden), attention.value(hidden)
         return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
     def finish(self, index: int, hidden: Tensor, context: Tensor) -> Tensor:
         """The rest of layer `index`, from its input and its attention's result: (B, n, d)."""
-        layer = self[index]
+        layer: Any = self[index]
         attended = layer.attention.output(merge_heads(context), hidden)
         return layer.output(layer.intermediate(attended), attended)
 
@@ -75,21 +80,21 @@ class TextLayers(nn.ModuleList):
 class ImageLayers(nn.ModuleList):
     """CLIP's layers (pre-norm): norm, attention, add; norm, feed-forward, add."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: Encoder) -> None:
         super().__init__(model.encoder.layers)
         self.heads: int = model.config.num_attention_heads
         self.attention_dropout: float = model.config.attention_dropout
 
     def project(self, index: int, hidden: Tensor) -> QKV:
         """Queries, keys and values of layer `index`: (B, m, d) → three of (B, heads, m, d / heads)."""
-        layer = self[index]
+        layer: Any = self[index]
         normed, attention = layer.layer_norm1(hidden), layer.self_attn
         q, k, v = attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
         return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
 
     def finish(self, index: int, hidden: Tensor, context: Tensor) -> Tensor:
         """The rest of layer `index`, from its input and its attention's result: (B, m, d)."""
-        layer = self[index]
+        layer: Any = self[index]
         attended = hidden + layer.self_attn.out_proj(merge_heads(context))
         return attended + layer.mlp(layer.layer_norm2(attended))
 
@@ -97,7 +102,7 @@ class ImageLayers(nn.ModuleList):
 def _read(what: str, name: str, read: Any, **options: Any) -> Any:
     """Call a `from_pretrained`, and turn what it raises into one sentence."""
     level = logging.get_verbosity()
-    logging.set_verbosity_error()  # a pooler left out is no news; missing weights are refused below
+    logging.set_verbosity_error()  # silence the notice about an unused pooler; missing weights are refused below
     try:
         return read(name, **options)
     except (OSError, ValueError, KeyError) as error:
@@ -110,10 +115,20 @@ def _read(what: str, name: str, read: Any, **options: Any) -> Any:
         logging.set_verbosity(level)
 
 
-def _without_missing(what: str, name: str, loaded: tuple[nn.Module, dict[str, Any]]) -> nn.Module:
-    """Refuse a checkpoint that leaves weights at random: a result on top of it would be worthless."""
-    model, info = loaded
-    # A pooler and CLIP's last norm feed only pooled outputs, which nobody reads here.
+def _weights(what: str, name: str, kinds: Sequence[str], read: Any, **options: Any) -> Encoder:
+    """A pretrained encoder in float32, by its folder or hub name.
+
+    Raises:
+        ConfigError: not there, of a kind that mutual attention is not written for, or a checkpoint that would leave
+            weights at random.
+    """
+    kind = _read(what, name, AutoConfig.from_pretrained).model_type
+    if kind not in kinds:
+        raise ConfigError(
+            f"The {what} {name!r} is of kind {kind!r}; mutual attention is written for {', '.join(kinds)}."
+        )
+    model, info = _read(what, name, read, output_loading_info=True, dtype=torch.float32, **options)
+    # A pooler and CLIP's last norm feed only pooled outputs, which are not used here.
     missing = sorted(k for k in info["missing_keys"] if "pooler" not in k and "post_layernorm" not in k)
     if missing:
         raise ConfigError(
@@ -122,7 +137,7 @@ def _without_missing(what: str, name: str, loaded: tuple[nn.Module, dict[str, An
     return model
 
 
-def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, Any] | None = None) -> nn.Module:
+def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, Any] | None = None) -> Encoder:
     """A BERT-family encoder without pooler, in float32.
 
     `stored` is a saved model's text configuration: the architecture is rebuilt from it, unloaded.
@@ -146,18 +161,12 @@ def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, An
             max_position_embeddings=max(config.max_length, 64),
         )
         return AutoModel.from_config(shape, add_pooling_layer=False)
-    shape = _read("text encoder", config.text_encoder, AutoConfig.from_pretrained)
-    if shape.model_type not in TEXT_FAMILY:
-        raise ConfigError(
-            f"The text encoder {config.text_encoder!r} is of kind {shape.model_type!r}; "
-            f"mutual attention is written for {', '.join(TEXT_FAMILY)}."
-        )
-    options = {"add_pooling_layer": False, "output_loading_info": True, "dtype": torch.float32}
-    loaded = _read("text encoder", config.text_encoder, AutoModel.from_pretrained, **options)
-    return _without_missing("text encoder", config.text_encoder, loaded)
+    return _weights(
+        "text encoder", config.text_encoder, TEXT_FAMILY, AutoModel.from_pretrained, add_pooling_layer=False
+    )
 
 
-def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict[str, Any] | None = None) -> nn.Module:
+def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict[str, Any] | None = None) -> Encoder:
     """CLIP's vision encoder in float32; a random start takes the text tower's depth, width and heads."""
     if stored is not None:
         return CLIPVisionModel(CLIPVisionConfig(**stored))
@@ -171,14 +180,7 @@ def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict
             patch_size=config.patch_size,
         )
         return CLIPVisionModel(shape)
-    shape = _read("image encoder", config.image_encoder, AutoConfig.from_pretrained)
-    if shape.model_type not in ("clip", "clip_vision_model"):
-        raise ConfigError(
-            f"The image encoder {config.image_encoder!r} is of kind {shape.model_type!r}; it must be CLIP's."
-        )
-    options = {"output_loading_info": True, "dtype": torch.float32}
-    loaded = _read("image encoder", config.image_encoder, CLIPVisionModel.from_pretrained, **options)
-    return _without_missing("image encoder", config.image_encoder, loaded)
+    return _weights("image encoder", config.image_encoder, IMAGE_FAMILY, CLIPVisionModel.from_pretrained)
 
 
 def reach(text: dict[str, Any]) -> int:
@@ -231,8 +233,6 @@ def wordpiece_tokenizer(words: Iterable[str], least: int = 2) -> PreTrainedToken
 
     Counting instead of merging keeps it deterministic; a rarer word falls apart into characters.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-
     normalizer = normalizers.BertNormalizer(lowercase=True)
     splitter = pre_tokenizers.BertPreTokenizer()
     counts = Counter(
@@ -261,16 +261,12 @@ def wordpiece_tokenizer(words: Iterable[str], least: int = 2) -> PreTrainedToken
 # ---- whole models, saved and loaded ----
 
 
-class HubModel(PyTorchModelHubMixin):
+class HubModel(nn.Module, PyTorchModelHubMixin):
     """Saving and loading of a whole model in the hub's format: config.json, the tokenizer's files, model.safetensors."""
 
     config: ModelConfig
     encoder_configs: dict[str, Any]
     batcher: Batcher
-
-    def describe(self) -> dict[str, Any]:
-        """Everything but the weights and the tokenizer, for config.json."""
-        return {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": list(TAGS)}
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """config.json, tokenizer and model.safetensors (the hub mixin's hook behind `save_pretrained`)."""
@@ -280,7 +276,8 @@ class HubModel(PyTorchModelHubMixin):
 
     def save_description(self, folder: Path) -> None:
         """config.json and the tokenizer: a pretrained folder but for its weights."""
-        (folder / "config.json").write_text(json.dumps(self.describe(), indent=2) + "\n", encoding="utf-8")
+        description = {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": list(TAGS)}
+        (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         self.batcher.tokenizer.save_pretrained(folder)
 
     @classmethod
@@ -315,20 +312,20 @@ class HubModel(PyTorchModelHubMixin):
             raise RunError(
                 f"{folder} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
             )
-        told = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "model" not in told or told.get("tags") != list(TAGS):
+        description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        if "model" not in description or description.get("tags") != list(TAGS):
             raise RunError(
                 f"{folder / 'config.json'} does not describe an mgips model with the tags {', '.join(TAGS)}."
             )
         known = {field.name for field in dataclasses.fields(ModelConfig)}
-        strange = sorted(set(told["model"]) - known)
+        strange = sorted(set(description["model"]) - known)
         if strange:
             raise RunError(
                 f"{folder / 'config.json'} has the setting {strange[0]!r}, which this version of mgips does not know."
             )
-        config = ModelConfig(**told["model"])
-        text = load_text_encoder(config, 0, told["encoders"]["text"])
-        image = load_image_encoder(config, text.config, told["encoders"]["image"]) if config.images else None
+        config = ModelConfig(**description["model"])
+        text = load_text_encoder(config, 0, description["encoders"]["text"])
+        image = load_image_encoder(config, text.config, description["encoders"]["image"]) if config.images else None
         model = cls(config, text, image, AutoTokenizer.from_pretrained(folder))
         try:
             model.load_state_dict(load_file(folder / "model.safetensors"))
