@@ -213,9 +213,9 @@ class Audit:
             from mgips.model.pretrained import load_tokenizer
 
             tokenizer = load_tokenizer(ModelConfig(text_encoder=self.text_encoder))
-        found = audit(corpus, tokenizer, self.max_length)
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False) if self.json else found.to_text())
-        return 1 if found.leaks else 0
+        report = audit(corpus, tokenizer, self.max_length)
+        print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if self.json else report.to_text())
+        return 1 if report.leaks else 0
 
 
 @dataclass
@@ -259,14 +259,16 @@ class Sweep:
         for results in load_results(self.name, self.corpus, self.out).values():
             if results:
                 values = [100 * result.f1 for result in results]
-                told = "  ".join(f"s{result.seed} {value:.1f}" for result, value in zip(results, values, strict=True))
-                print(f"  {results[0].record['label']:<34}{sum(values) / len(values):6.1f}   {told}")
+                by_seed = "  ".join(
+                    f"s{result.seed} {value:.1f}" for result, value in zip(results, values, strict=True)
+                )
+                print(f"  {results[0].record['label']:<34}{sum(values) / len(values):6.1f}   {by_seed}")
         return 0
 
 
 @dataclass
 class Doctor:
-    """Say what is installed, which device, data, encoders and browser are found, and what to do about the rest."""
+    """Print which packages, device, data, encoders and browser are found, and how to get what is missing."""
 
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
@@ -355,7 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
     except MGIPSError as error:
         print(f"mgips: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:  # who read the output, `head` say, has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except ModuleNotFoundError as error:

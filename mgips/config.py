@@ -87,36 +87,22 @@ class ModelConfig:
     """Decode only valid BIO sequences. The loss stays unconstrained."""
 
     def __post_init__(self) -> None:
-        def need(condition: bool, message: str) -> None:
-            if not condition:
-                raise ConfigError(message)
-
-        need(self.k >= 1, f"k is {self.k}; the number of implicit positives is at least 1.")
-        need(self.temperature > 0, f"temperature is {self.temperature}; it must be above 0.")
-        need(
-            self.interweave_encoders >= 1,
-            f"interweave_encoders is {self.interweave_encoders}; use 1 or more, or mgi=False.",
-        )
-        need(self.max_length >= 3, f"max_length is {self.max_length}; [CLS], one piece and [SEP] need 3.")
-        need(0 <= self.dropout < 1, f"dropout is {self.dropout}; it must lie in [0, 1).")
-        need(
-            self.hidden_size % self.num_heads == 0,
-            f"hidden_size {self.hidden_size} is no multiple of num_heads {self.num_heads}.",
-        )
-        need(
-            self.crop_size % self.patch_size == 0,
-            f"crop_size {self.crop_size} is no multiple of patch_size {self.patch_size}.",
-        )
-        need(
-            not self.images or self.text_encoder not in (WORDS, CHARACTERS),
-            f"text_encoder {self.text_encoder!r} has no layers for an image to meet; use images=False.",
-        )
-        need(self.crf or not self.bio_constraint, "bio_constraint is a constraint on the CRF's paths; use crf=True.")
-        need(self.mge_ffn_ratio > 0, f"mge_ffn_ratio is {self.mge_ffn_ratio}; it must be above 0.")
-        if self.images and self.mgi:
-            need(
-                self.row_weights or self.column_weights != "off",
-                "row_weights and column_weights are both off, which leaves the MGE without output; use mgi=False.",
+        _check(self, k="[1, inf)", temperature="(0, inf)", interweave_encoders="[1, inf)", mge_ffn_ratio="(0, inf)")
+        _check(self, max_length="[3, inf)", dropout="[0, 1)")  # [CLS], one piece and [SEP] need 3
+        for large, small in (("hidden_size", "num_heads"), ("crop_size", "patch_size")):
+            if getattr(self, large) % getattr(self, small):
+                raise ConfigError(
+                    f"{large} {getattr(self, large)} is not a multiple of {small} {getattr(self, small)}."
+                )
+        if self.images and self.text_encoder in (WORDS, CHARACTERS):
+            raise ConfigError(
+                f"text_encoder {self.text_encoder!r} has no layers for an image to meet; use images=False."
+            )
+        if self.bio_constraint and not self.crf:
+            raise ConfigError("bio_constraint is a constraint on the CRF's paths; use crf=True.")
+        if self.images and self.mgi and not self.row_weights and self.column_weights == "off":
+            raise ConfigError(
+                "row_weights and column_weights are both off, which leaves the MGE without output; use mgi=False."
             )
 
     @property
@@ -167,11 +153,17 @@ class TrainConfig:
     """Also log to TensorBoard in the run folder (needs the tensorboard package)."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if not 0 <= self.warmup_ratio < 1:
-            raise ConfigError(f"warmup_ratio is {self.warmup_ratio}; it must lie in [0, 1).")
+        _check(self, epochs="[1, inf)", batch_size="[1, inf)", log_every="[1, inf)", warmup_ratio="[0, 1)")
+
+
+def _check(config: ModelConfig | TrainConfig, **intervals: str) -> None:
+    """Refuse settings outside their interval, such as "(0, inf)"."""
+    for name, interval in intervals.items():
+        low, high = (float(end) for end in interval[1:-1].split(","))
+        value = getattr(config, name)
+        inside = low <= value if interval[0] == "[" else low < value
+        if not (inside and value < high):
+            raise ConfigError(f"{name} is {value}; it must lie in {interval}.")
 
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {

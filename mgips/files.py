@@ -1,4 +1,4 @@
-"""Writing files so that they are old or new and never half, and names that are safe as part of a path."""
+"""Writing files atomically, and names that are safe as part of a path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mgips.errors import DataError
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write beside the target and swap, so that a file is old or new and never half.
+    """Write beside the target, then replace it: at any moment the file is the old one or the new one, never a part.
 
     Raises:
         DataError: the folder cannot be written, or the disk is full; the old file is unharmed.

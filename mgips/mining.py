@@ -23,9 +23,9 @@ from mgips.model.mgips import MGIPS, MINES_NOTHING
 from mgips.run import weights_hash
 
 K_MAX = 20
-"""Images that are mined a text where a split is mined once and looked at with any smaller K."""
+"""Images mined per text where a split is mined once, to be looked at with any smaller K."""
 ROWS = 16
-"""Texts whose scores are sorted at once."""
+"""Texts whose scores are sorted together."""
 BLOCK = 128
 """Texts, and images, that are compared at once in float64."""
 
@@ -45,7 +45,7 @@ class Mined:
 
     @property
     def k(self) -> int:
-        """Images a text."""
+        """Images per text."""
         return self.index.shape[1]
 
     def top(self, k: int) -> Mined:
@@ -55,14 +55,14 @@ class Mined:
             ConfigError: fewer were mined.
         """
         if not 1 <= k <= self.k:
-            raise ConfigError(f"k is {k}, but {self.k} images were mined a text; choose k between 1 and {self.k}.")
+            raise ConfigError(f"k is {k}, but {self.k} images were mined per text; choose k between 1 and {self.k}.")
         return Mined(self.index[:, :k], self.score[:, :k], self.own_rank, self.own_score)
 
 
 def contrast_vectors(
     model: MGIPS, data: TweetDataset, batch_size: int = 64, progress: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """What eq. 14 compares, for a whole split: texts (N, d) and images (N, d), float32 on the CPU, in its order.
+    """The vectors that eq. 14 compares, for a whole split: texts (N, d) and images (N, d), float32 on the CPU, in its order.
 
     Raises:
         ConfigError: a model without a contrastive part.
@@ -74,8 +74,8 @@ def contrast_vectors(
     ):
         for indices in evaluation_batches(data.lengths, batch_size):
             batch = data[indices].to(model.device)
-            found = model.contrast(model(batch), batch)
-            pair = found.texts.float().cpu(), found.images.float().cpu()
+            contrast = model.contrast(model(batch), batch)
+            pair = contrast.texts.float().cpu(), contrast.images.float().cpu()
             if not len(texts):
                 texts, images = (torch.empty(len(data), vectors.shape[1]) for vectors in pair)
             texts[indices], images[indices] = pair
@@ -105,7 +105,7 @@ def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None 
         raise ConfigError(f"There are {len(texts)} texts and {len(images)} images; give each text its own image.")
     _check_k(k, len(images), candidates)
     if chunk < 1:
-        raise ConfigError(f"chunk is {chunk}; compare at least 1 text at once.")
+        raise ConfigError(f"chunk is {chunk}; compare at least one text at a time.")
     index = torch.empty(len(texts), k, dtype=torch.int64)
     score = torch.empty(len(texts), k)
     own_rank = torch.empty(len(texts), dtype=torch.int64)
@@ -122,7 +122,7 @@ def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None 
         own_score[start : start + chunk] = scores.diagonal(start)
         if candidates is not None:
             scores.masked_fill_(~candidates, -torch.inf)
-        for first in range(0, len(scores), ROWS):  # what sorting and counting need on top stays small
+        for first in range(0, len(scores), ROWS):  # keeps the extra memory for sorting small
             rows = slice(start + first, start + min(first + ROWS, len(scores)))
             some = scores[first : first + ROWS]
             index[rows] = best(some, k)
@@ -136,7 +136,7 @@ def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None 
 def best(scores: Tensor, k: int) -> Tensor:
     """Columns of the k highest scores of each row, best first, the earlier one first where two are equal.
 
-    (B, N) → (B, k) int64. `topk` alone promises nothing about equal scores.
+    (B, N) → (B, k) int64. `topk` alone guarantees no order among equal scores.
     """
     values, columns = scores.topk(k, dim=1)
     columns, order = columns.sort(dim=1)
@@ -162,7 +162,7 @@ def mine_dataset(
         data: the split, tokenized and decoded for this model.
         k: K; the result holds the best K.
         cache: a folder to keep the result in, such as the run's. A file there is named by the weights, the
-            settings and the data, so it never outlives any of them.
+            settings and the data, so it is never used for others.
 
     Raises:
         ConfigError: a model without a contrastive part, or fewer than K images.
@@ -195,7 +195,7 @@ def _check_k(k: int, images: int, candidates: Tensor | None) -> int:
 def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
     """The most relevant picture that another post of the split has, for each of its N texts (eq. 14): (N,) places.
 
-    Missing pictures are no candidates, whatever `mine_missing` says: this is asked about pictures.
+    Missing pictures are never candidates, whatever `mine_missing` says.
 
     Raises:
         ConfigError: a model without a contrastive part, or fewer than two posts with a picture.
@@ -209,7 +209,7 @@ def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> n
 
 
 def fingerprint(model: MGIPS, data: TweetDataset) -> str:
-    """Names weights, settings, texts and pictures: the same name, the same mining."""
+    """A hash of weights, settings, texts and pictures: equal hashes, equal mining."""
     digest = hashlib.sha256(f"{weights_hash(model)} {sorted(asdict(model.config).items())}".encode())
     for tweet, encoded in zip(data.tweets, data.encoded, strict=True):
         digest.update(repr((tweet.id, encoded.pieces)).encode())

@@ -77,7 +77,7 @@ class RunFolder:
         """
         run_json = self.path / "run.json"
         if run_json.exists() and not resume:
-            raise RunError(f"{self.path} holds a run already; choose another folder, or go on with it by --resume.")
+            raise RunError(f"{self.path} holds a run already; choose another folder, or continue it with --resume.")
         if (self.path / "results.json").exists():
             raise RunError(f"The run in {self.path} is complete; its scores are in {self.path / 'results.json'}.")
         try:

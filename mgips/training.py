@@ -337,7 +337,7 @@ def uninterrupted() -> Iterator[None]:
 def parameter_groups(model: MGIPS, config: TrainConfig) -> list[dict[str, Any]]:
     """Optimiser groups: one learning rate per part (§4.3), weight decay on matrices only.
 
-    Every trainable parameter is in exactly one group; anything else is our own mistake.
+    Every trainable parameter is in exactly one group; anything else is a programming error.
     """
     rates = {part: getattr(config, f"lr_{part}") for part in ("text", "image", "fusion", "contrast", "head")}
     groups, seen = [], set()

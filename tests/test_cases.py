@@ -191,7 +191,7 @@ def test_a_clear_difference_is_said_and_a_null_one_is_not_made_up():
     assert tally(RULES[0], clear).difference.verdict == "helps"
     same = [replace(o, tags={**o.tags, "no-ips": o.tags["full"]}) for o in clear]
     counted = tally(RULES[0], same)
-    assert (counted.like, counted.reverse, counted.difference.verdict) == (0, 0, "cannot tell")
+    assert (counted.like, counted.reverse, counted.difference.verdict) == (0, 0, "no detectable difference")
     assert choose(RULES[0], same) is None
 
 

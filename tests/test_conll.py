@@ -96,7 +96,7 @@ def test_published_files_come_out_byte_for_byte(twitter_root, tmp_path, name, sp
 WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\n\r\0"), min_size=1, max_size=8)
 ROWS = st.lists(st.tuples(WORDS, st.sampled_from(TAGS)), min_size=1, max_size=6)
 IDS = st.text(st.sampled_from("0123456789abc.-_ "), min_size=1, max_size=8).filter(safe_name)
-# A word that looks like the start of a tweet is told from one by the tab behind it.
+# The tab behind a word distinguishes it from the start of a tweet, whatever the word looks like.
 TWEETS = st.lists(
     st.builds(lambda i, rows: Tweet(i, *map(tuple, zip(*rows, strict=True))), IDS, ROWS), min_size=1, max_size=4
 )

@@ -39,6 +39,7 @@ def loops(text, image, k):
     return sim, mined, ips, cl
 
 
+@pytest.mark.released(12, 19)
 @pytest.mark.parametrize("k", [1, 3, N])
 def test_against_plain_loops(features, k):
     sim, mined, ips, cl = loops(*features, k)
@@ -51,6 +52,7 @@ def test_against_plain_loops(features, k):
     assert cl_loss(found, TAU).item() == pytest.approx(cl, abs=1e-5)
 
 
+@pytest.mark.released(12)
 def test_rows_are_texts(features):
     text, image = features
     found = relevance(text[:2], image)

@@ -142,7 +142,7 @@ def test_the_bootstrap_agrees_with_a_plain_loop():
 def test_the_bootstrap_does_not_see_what_is_not_there():
     first = [some_counts(s)[0] for s in range(3)]
     same = paired_bootstrap(first, first)
-    assert (same.difference, same.low, same.high, same.p, same.verdict) == (0, 0, 0, 1, "cannot tell")
+    assert (same.difference, same.low, same.high, same.p, same.verdict) == (0, 0, 0, 1, "no detectable difference")
     back = paired_bootstrap([some_counts(s, 0.3)[1] for s in range(3)], [some_counts(s, 0.3)[0] for s in range(3)])
     assert back.verdict == "hurts"
 

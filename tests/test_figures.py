@@ -89,7 +89,7 @@ def test_what_hurts_is_said_to_hurt(tmp_path):
     assert "K = 1 hurts" in words(grids.fig6(folder=tmp_path))
     assert "K = 2 hurts" not in words(grids.fig6(folder=tmp_path))
     assert "Against L = 1" in words(grids.fig7(folder=tmp_path))
-    assert "none hurt, none help, 9 cannot be told" in words(grids.switches(folder=tmp_path))
+    assert "none hurt, none help, 9 make no detectable difference" in words(grids.switches(folder=tmp_path))
     assert "with all" in words(grids.fig8(folder=tmp_path))
 
 
@@ -105,7 +105,11 @@ def test_what_reads_higher_is_said_to(tmp_path):
     """A leak that lifts F1 is told from the clean protocol, one that does not is not; the estimate stands beside."""
     invented_results(tmp_path, better=("leak-80",))
     drawn = words(grids.protocol(folder=tmp_path))
-    assert "2 of 7 can be told" in drawn and drawn.count("   higher") == 2 and "epoch chosen by test" in drawn
+    assert (
+        "2 of 7 differences are detectable" in drawn
+        and drawn.count(" higher ") == 2
+        and "epoch chosen by test" in drawn
+    )
     clean = np.mean([run.f1 for run in load_results("protocol", folder=tmp_path)["clean"]])
     assert f"{0.8 * (100 - 100 * clean):+5.1f}" in drawn
     found = grids.inflation(folder=tmp_path)

@@ -52,6 +52,7 @@ def test_no_test_post_of_twitter_reaches_training(twitter_root, name, same_text)
     assert assert_split_integrity(load_corpus(name, twitter_root)) == same_text
 
 
+@pytest.mark.released(1)
 def test_a_broken_split_fails_the_test_and_is_refused_by_train():
     posts = corpus()
     broken = replace(posts, train=(*posts.train, posts.test[3]))

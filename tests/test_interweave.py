@@ -44,6 +44,7 @@ def test_row_weights_by_hand(sides):
         assert found[b, length:].abs().sum() == 0
 
 
+@pytest.mark.released(4, 5)
 def test_column_weights_by_hand(sides):
     matrix, _, mask = sides
     w = torch.randn(LONGEST)
@@ -55,6 +56,7 @@ def test_column_weights_by_hand(sides):
         assert found[b, 0].tolist() == pytest.approx(by_hand, abs=1e-6)
 
 
+@pytest.mark.released(4)
 def test_equation_6_as_printed_is_constant(sides):
     matrix, _, _ = sides
     assert torch.equal(printed_column_weights(matrix, torch.randn(D)), torch.ones(B, N, 1))
@@ -67,6 +69,7 @@ def test_a_tweet_of_padding_alone_stays_finite(sides):
     assert torch.isfinite(column_weights(matrix, torch.randn(LONGEST), nobody)).all()
 
 
+@pytest.mark.released(5)
 @pytest.mark.parametrize(
     ("guide", "row", "column", "scale"),
     [
@@ -132,6 +135,7 @@ def test_interweave_walks_as_equations_10_and_11(sides, rounds):
     assert len(InterweaveEncoder(guided_v, guided_t, rounds, False)(text, image, mask).image) == rounds + 1
 
 
+@pytest.mark.released(11)
 @torch.no_grad()
 def test_more_padding_changes_nothing(sides):
     text, image, mask = sides
@@ -143,6 +147,7 @@ def test_more_padding_changes_nothing(sides):
     torch.testing.assert_close(long.image[-1], short.image[-1], atol=1e-5, rtol=0)
 
 
+@pytest.mark.released(7)
 @pytest.mark.parametrize(("kind", "width"), [("vector", D), ("scalar", 1)])
 @torch.no_grad()
 def test_gate_is_equations_12_and_13(sides, kind, width):

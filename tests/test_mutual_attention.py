@@ -33,6 +33,7 @@ def test_without_exchange_the_towers_are_hugging_faces(family):
     torch.testing.assert_close(ours_image, image(pixel_values=pixels).last_hidden_state, atol=1e-6, rtol=0)
 
 
+@pytest.mark.released(9, 10)
 @torch.no_grad()
 def test_equations_2_to_4_read_plainly():
     """One tweet at a time, head by head, with the equations' own names."""

@@ -1,4 +1,4 @@
-"""Committed notebooks: executed, in order, complete, small, with pictures that can be read aloud, and without traces."""
+"""Committed notebooks: executed in order, complete, small, pictures with alternative text, no traces of a machine."""
 
 import copy
 import json
@@ -15,44 +15,44 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 def problems(book: dict) -> list[str]:
     """What is wrong with a notebook, one line each."""
-    found = []
+    faults = []
     if "widgets" in book["metadata"]:
-        found.append("widget state is saved")
+        faults.append("widget state is saved")
     cells = book["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     counts = [cell["execution_count"] for cell in code]
     if counts != list(range(1, len(code) + 1)):
-        found.append(f"cells were not run once each, in order: {counts}")
+        faults.append(f"cells were not run once each, in order: {counts}")
     if not any(cell["outputs"] for cell in code):
-        found.append("there are no outputs")
+        faults.append("there are no outputs")
     if any(re.search(r"^\s*[!%]?\s*pip install", "".join(cell["source"]), re.M) for cell in code):
-        found.append("a cell installs something")
+        faults.append("a cell installs something")
     if any(re.search(r"^class \w+\(.*Module\)", "".join(cell["source"]), re.M) for cell in code):
-        found.append("a module is defined a second time; import it from mgips")
+        faults.append("a module is defined a second time; import it from mgips")
     for number, cell in enumerate(cells):
         source = "".join(cell["source"])
         for alt in re.findall(r"!\[([^\]]*)\]\(", source if cell["cell_type"] == "markdown" else ""):
             if len(alt) < 10:
-                found.append(f"cell {number}: a picture in the text has no alternative text")
+                faults.append(f"cell {number}: a picture in the text has no alternative text")
         outputs = cell.get("outputs", [])
         if MACHINE.search(json.dumps([source, outputs], ensure_ascii=False)):
-            found.append(f"cell {number}: names a machine's path")
-        asked = re.search(r"^\s*(show\(|print\()", source, re.M) and not re.search(r"^(def|interact)", source, re.M)
-        if asked and not outputs:
-            found.append(f"cell {number}: its output is missing")
+            faults.append(f"cell {number}: names a machine's path")
+        shows = re.search(r"^\s*(show\(|print\()", source, re.M) and not re.search(r"^(def|interact)", source, re.M)
+        if shows and not outputs:
+            faults.append(f"cell {number}: its output is missing")
         for output in outputs:
             if output["output_type"] == "error":
-                found.append(f"cell {number}: an error is committed")
+                faults.append(f"cell {number}: an error is committed")
             if output.get("name") == "stderr":
-                found.append(f"cell {number}: a warning or a progress bar is committed")
+                faults.append(f"cell {number}: a warning or a progress bar is committed")
             data = output.get("data", {})
             if WIDGET in data:
-                found.append(f"cell {number}: a widget without its state is committed")
+                faults.append(f"cell {number}: a widget without its state is committed")
             if "image/png" in data:
-                told = "".join(data.get("text/plain", ""))
-                if len(told) < 10 or told.startswith("<"):
-                    found.append(f"cell {number}: a picture has no alternative text")
-    return found
+                alt = "".join(data.get("text/plain", ""))
+                if len(alt) < 10 or alt.startswith("<"):
+                    faults.append(f"cell {number}: a picture has no alternative text")
+    return faults
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -76,9 +76,9 @@ def test_it_keeps_the_pattern_of_a_lesson(notebook):
     first = "".join(book["cells"][0]["source"])
     assert first.startswith(f"# {notebook.stem[:2]} · ") and "**You will" in first and re.search("minute|second", first)
     assert 'print("Device:", doctor.device_name())' in text
-    assert "# NBVAL_CHECK_OUTPUT" in text, "nothing of it is checked by nbval"
+    assert "# NBVAL_CHECK_OUTPUT" in text, "nbval checks none of its outputs"
     checked = ["".join(c["source"]) for c in book["cells"] if "# NBVAL_CHECK_OUTPUT" in "".join(c["source"])]
-    assert not any("trained(" in source for source in checked), "on a fresh clone its progress bar is one output more"
+    assert not any("trained(" in source for source in checked), "on a fresh clone its progress bar is one more output"
     assert "Try" in text and "mgips" in text
     if notebook.stem != "00_tour":
         assert "assert" in text, "the hand computation is never compared with the package"

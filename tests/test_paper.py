@@ -1,4 +1,4 @@
-"""The paper's numbers: copied as printed (where the paper is at hand), and each check against a count by other means."""
+"""The paper's numbers: copied as printed (where its text is available), and each check against a count by other means."""
 
 import dataclasses
 import itertools
@@ -44,8 +44,7 @@ def table(printed: str, number: int, columns: int) -> list[list[str]]:
 
 
 def test_table_1_is_the_papers(printed):
-    names = {"PER": "PER", "LOC": "LOC", "ORG": "ORG", "MISC": "MISC"}
-    names |= {"Total Entity": "entities", "Num of Tweets": "tweets"}
+    names = {kind: kind for kind in TYPES} | {"Total Entity": "entities", "Num of Tweets": "tweets"}
     rows = {row[0]: [int(x.replace(",", "")) for x in row[1:]] for row in table(printed, 1, 9) if row[0] in names}
     assert len(rows) == 6
     for row, numbers in rows.items():
@@ -85,7 +84,7 @@ def test_every_claim_and_every_slip_stands_in_the_paper(printed):
     text = plain(printed)
     for claim in CLAIMS:
         assert plain(claim.quote) in text and len(claim.quote.split()) <= 12, claim.quote
-        if claim.kind in ("score", "difference"):
+        if claim.kind in ("score", "gap"):
             assert f"{claim.printed:.2f}%" in claim.quote
     for slip in SLIPS:
         assert plain(slip.printed) in text, slip.printed
@@ -94,9 +93,9 @@ def test_every_claim_and_every_slip_stands_in_the_paper(printed):
 def test_every_percentage_of_the_results_is_a_claim(printed):
     """§4.4 and §4.5 hold no percentage that is not checked."""
     start, end = printed.index("4.4. Results"), printed.index("4.6. Parameter")
-    told = [float(x) for x in re.findall(r"(\d+\.\d+)%", printed[start:end])]
-    checked = [c.printed for c in CLAIMS if c.place in ("§4.4", "§4.5") and c.kind in ("score", "difference")]
-    assert sorted(told) == sorted(checked) and len(told) == 30
+    percentages = [float(x) for x in re.findall(r"(\d+\.\d+)%", printed[start:end])]
+    checked = [c.printed for c in CLAIMS if c.place in ("§4.4", "§4.5") and c.kind in ("score", "gap")]
+    assert sorted(percentages) == sorted(checked) and len(percentages) == 30
 
 
 def test_settings_are_the_defaults_and_stand_in_the_paper(printed):
@@ -161,26 +160,26 @@ def test_table_1_against_files_that_follow_it_but_for_one_entity():
             Tweet(f"{split}{i}", ("x",) * max(1, len(share)), tuple(f"B-{kinds[k]}" for k in share) or ("O",))
             for i, share in enumerate(shares)
         )
-    found = audit(Corpus("mine", **splits))
-    findings = claims.table1_files(found.published, found.counts)
+    report = audit(Corpus("mine", **splits))
+    findings = claims.table1_files(report.published, report.counts)
     assert len(findings) == 18
     differ = {f.place: f.difference for f in findings if not f.agrees}
     assert differ == {"Table 1, Twitter-2017 train ORG": 1, "Table 1, Twitter-2017 train MISC": -1}
-    assert [f.sentence.removeprefix("Table 1, Twitter-2017 ") for f in findings if not f.agrees] == found.differences
-    assert "Table 1 against the files: 16 of 18 agree" in claims.report({found.published: found.counts})
+    assert [f.sentence.removeprefix("Table 1, Twitter-2017 ") for f in findings if not f.agrees] == report.differences
+    assert "Table 1 against the files: 16 of 18 agree" in claims.report({report.published: report.counts})
 
 
 def test_table_1_against_a_corpus_that_is_not_in_it():
-    found = audit(Corpus("other", *[(Tweet("1", ("a",), ("O",)),)] * 3))
-    assert claims.table1_files(found.published, found.counts) == []
-    assert "files" not in claims.report({found.published: found.counts})
+    report = audit(Corpus("other", *[(Tweet("1", ("a",), ("O",)),)] * 3))
+    assert claims.table1_files(report.published, report.counts) == []
+    assert "files" not in claims.report({report.published: report.counts})
 
 
 def test_table_1_against_the_real_files(twitter_root):
     for name, differ in (("twitter2015", 8), ("twitter2017", 0)):
-        found = audit(load_corpus(name, twitter_root), progress=False)
-        findings = [f for f in claims.table1_files(found.published, found.counts) if not f.agrees]
-        assert len(findings) == differ == len(found.differences)
+        report = audit(load_corpus(name, twitter_root), progress=False)
+        findings = [f for f in claims.table1_files(report.published, report.counts) if not f.agrees]
+        assert len(findings) == differ == len(report.differences)
         if differ:
             by_place = {f.place: (f.printed, f.computed) for f in findings}
             assert by_place["Table 1, Twitter-2015 dev LOC"] == (552, 522)
@@ -193,9 +192,10 @@ def test_f1s_by_corners_of_the_rounding():
     numbers = [(s.precision, s.recall, s.f1) for m in TABLE2.values() for s in m.scores.values() if s.precision]
     numbers += [s[c] for s in TABLE3.values() for c in CORPORA]
     agree = 0
-    for (p, r, f1), found in zip(numbers, findings, strict=True):
+    for (p, r, f1), finding in zip(numbers, findings, strict=True):
         corners = [2 * (p + a) * (r + b) / (p + a + r + b) for a, b in itertools.product((-0.005, 0.005), repeat=2)]
-        assert found.printed == f1 and found.computed + found.tolerance == pytest.approx(max(corners) + 0.005, abs=1e-4)
+        assert finding.printed == f1
+        assert finding.computed + finding.tolerance == pytest.approx(max(corners) + 0.005, abs=1e-4)
         agree += min(corners) - 0.005 <= f1 <= max(corners) + 0.005
     assert agree == sum(f.agrees for f in findings)
     assert all(f.printed < f.computed for f in findings if not f.agrees), "an average over seeds can only be lower"
@@ -204,10 +204,10 @@ def test_f1s_by_corners_of_the_rounding():
 
 
 @pytest.mark.parametrize("wrong", [86.76, 88.52])
-def test_a_wrong_f1_is_found_and_told_by_its_side(monkeypatch, wrong):
+def test_a_wrong_f1_is_found_and_the_sentence_says_on_which_side(monkeypatch, wrong):
     monkeypatch.setitem(TABLE3["no-mgi"], "twitter2015", (75.09, 76.81, wrong))
-    found = {f.place: f for f in claims.table_f1s()}["Table 3, no-mgi, Twitter-2015"]
-    assert not found.agrees and "cannot explain it" in found.sentence
+    finding = {f.place: f for f in claims.table_f1s()}["Table 3, no-mgi, Twitter-2015"]
+    assert not finding.agrees and "cannot explain it" in finding.sentence
 
 
 def test_the_mean_of_f1s_is_below_the_f1_of_the_means_by_what_the_scatter_says():
@@ -220,7 +220,7 @@ def test_the_mean_of_f1s_is_below_the_f1_of_the_means_by_what_the_scatter_says()
 
 
 def test_the_range_that_types_leave_against_every_split_of_the_predictions():
-    """A test split small enough to try every count of predictions and of right ones."""
+    """A test split small enough to try every number of predicted and of right entities."""
     gold = {"PER": 6, "LOC": 4, "ORG": 3, "MISC": 2}
     entities, seen = sum(gold.values()), {}
     options = {
@@ -290,8 +290,8 @@ def test_the_prose_that_differs():
     ]
 
 
-def test_differences_of_the_prose_by_hand():
-    """Each difference again, from the numbers typed here, not through TABLE2."""
+def test_gaps_of_the_prose_by_hand():
+    """Each gap again, from the numbers typed here, not through TABLE2."""
     by_hand = {
         0.12: 72.27 - 72.15, 0.17: 84.10 - 83.93, 30.29: 87.79 - 57.50, 18.55: 76.53 - 57.98, 21.18: 87.79 - 66.61,
         0.43: 76.53 - 76.10, 0.31: 88.10 - 87.79, 1.97: 76.86 - 74.89, 1.44: 76.86 - 75.42, 0.55: 76.86 - 76.31,
@@ -300,9 +300,9 @@ def test_differences_of_the_prose_by_hand():
         0.44: 88.52 - 88.08, 0.45: 76.86 - 76.41, 0.37: 88.52 - 88.15, 1.01: 76.86 - 75.85, 0.81: 88.52 - 87.71,
         16.32: 76.53 - 50.21, 0.98: 88.52 - 87.51,
     }  # fmt: skip
-    differences = [claim for claim in CLAIMS if claim.kind == "difference"]
-    assert {claim.printed for claim in differences} == set(by_hand)
-    for claim in differences:
+    gaps = [claim for claim in CLAIMS if claim.kind == "gap"]
+    assert {claim.printed for claim in gaps} == set(by_hand)
+    for claim in gaps:
         assert claim.compute() == pytest.approx(by_hand[claim.printed], abs=1e-9), claim.how
 
 

@@ -323,6 +323,7 @@ def test_a_broken_picture_without_a_file_is_named_by_its_tweet():
     assert problems == ["A picture of tweet '17' has no pixels."]
 
 
+@pytest.mark.released(17)
 def test_the_whole_image_is_not_opened_where_nothing_needs_it(tmp_path):
     array, problems = crop_array(tweet(image=tmp_path / "no.jpg", crops=[noise(i) for i in range(3)]), size=8)
     assert not problems and np.array_equal(array[1], resized(noise(1), 8))
@@ -390,6 +391,7 @@ def test_the_second_build_opens_no_picture(tmp_path, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "c").iterdir()} == before
 
 
+@pytest.mark.released(17)
 def test_an_epoch_after_the_build_touches_no_picture(tmp_path):
     tweets = posts(tmp_path)
     cache = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)

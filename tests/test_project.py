@@ -1,5 +1,7 @@
-"""The set-up: one list of dependencies, one version of each tool, everything that the files name is there."""
+"""The set-up and the front door: one list of dependencies, one version of each tool; what the pages say is there and true."""
 
+import importlib
+import json
 import re
 import subprocess
 import tomllib
@@ -8,7 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+import mgips
+
 ROOT = Path(__file__).parent.parent
+DATA = ROOT / "figures/data"
+TWITTER = ("twitter2015", "twitter2017")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
 PINNED = dict(
@@ -28,11 +34,35 @@ def named(requirement: str) -> str:
 
 def test_environment_yml_points_at_pyproject_and_lists_nothing_again():
     environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert [d for d in environment["dependencies"] if isinstance(d, str)] == ["python>=3.11", "pip"]
+    assert [d for d in environment["dependencies"] if isinstance(d, str)] == ["python=3.12", "pip"]
     (pip,) = [d["pip"] for d in environment["dependencies"] if isinstance(d, dict)]
-    assert pip == ["-c constraints.txt", "-e .[dev]"]
+    assert pip == ["-c constraints.txt", "-e .[lab]"]
     assert {"lab", "dev"} <= EXTRAS.keys()
     assert PROJECT["project"]["requires-python"] == ">=3.11"
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert container["image"] == "python:3.12" and container["forwardPorts"] == [8888]
+    assert container["postCreateCommand"] == "make .venv/.installed"
+
+
+def test_the_workflow_runs_what_has_to_pass():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text())
+    assert workflow[True].keys() >= {"push", "pull_request", "schedule"}  # YAML reads the key "on" as true
+    assert workflow["permissions"] == {"contents": "read"}
+    (job,) = workflow["jobs"].values()
+    assert job["strategy"]["matrix"]["python"] == ["3.11", "3.13"] and job["timeout-minutes"]
+    pinned, newest = (step for step in job["steps"] if "run" in step)
+    assert (pinned["if"], pinned["run"]) == ("github.event_name != 'schedule'", ".ci/run")
+    assert (newest["if"], newest["run"]) == ("github.event_name == 'schedule'", "CONSTRAINTS= .ci/run")
+    makefile = (ROOT / "Makefile").read_text()
+    assert "CONSTRAINTS ?= -c constraints.txt" in makefile and "pip install --quiet" in makefile
+    assert re.search(r"pip install .*\$\(CONSTRAINTS\)", makefile)
+
+
+def test_one_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    changelog = (ROOT / ".github/CHANGELOG.md").read_text()
+    assert citation["version"] == re.search(r"^## (.+)$", changelog, re.M)[1] == mgips.__version__
+    assert citation["cff-version"] == "1.2.0" and citation["references"][0]["title"].startswith("MGIPS-CL")
 
 
 def test_constraints_pin_every_dependency_within_its_bounds():
@@ -61,6 +91,7 @@ def test_what_is_imported_is_declared():
     import sys
 
     homes = {"PIL": "pillow", "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "IPython": "ipywidgets"}
+    homes |= {"mpl_toolkits": "matplotlib", "cycler": "matplotlib", "markupsafe": "jinja2"}
     method = {named(r) for r in (*PROJECT["project"]["dependencies"], *EXTRAS["tracking"])}
     lab = method | {named(r) for r in EXTRAS["lab"]}
     for path in (ROOT / "mgips").rglob("*.py"):
@@ -86,6 +117,131 @@ def test_the_tree_names_no_machine_and_no_registry():
             continue
         found = path.search((ROOT / name).read_text(encoding="utf-8"))
         assert not found, f"{name}: {found and found[0]}"
+
+
+PAGES = [ROOT / "README.md", ROOT / "figures/README.md", *sorted((ROOT / ".github").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_pictures_and_names_on_a_page_lead_somewhere(page):
+    text = page.read_text(encoding="utf-8")
+    for picture, label, target in re.findall(r"(!?)\[([^\]]*)\]\(([^)#]+)\)", text):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+        assert not picture or len(label) > 40, f"{target} has no alternative text"
+    current = re.sub(
+        r"^\|[^|]*`mgips\.[^|]*\|", "|", text, flags=re.M
+    )  # the changelog's left column names what is gone
+    names = set(re.findall(r"\bmgips(?:\.[A-Za-z_]\w*)+", current))
+    for module, imported in re.findall(r"from (mgips[\w.]*) import ([\w, ]+)", text):
+        names |= {f"{module}.{name}" for name in imported.split(", ")}
+    for name in names:
+        parts = name.split(".")
+        for depth in range(len(parts), 0, -1):
+            try:
+                home = importlib.import_module(".".join(parts[:depth]))
+            except ModuleNotFoundError:
+                continue
+            for part in parts[depth:]:
+                home = getattr(home, part)  # an AttributeError names what is missing
+            break
+
+
+def test_the_readme_is_short_and_its_tree_is_the_tree():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 130
+    tree, folder = text.split("## The tree")[1].split("```")[1], ""
+    for indent, name in re.findall(r"^( *)(\S+)", tree, re.M):
+        folder = folder if indent else name
+        assert (ROOT / folder / name if indent else ROOT / name).exists(), name
+    for notebook in (ROOT / "notebooks").glob("*.ipynb"):
+        assert f"[{notebook.stem}](notebooks/{notebook.name})" in text
+
+
+def test_the_readme_shows_what_the_demo_prints():
+    """The demo's two runs are those of seed 0 in the grids, so the committed results say what it prints."""
+    from mgips.data.tinytweets.truth import oracle
+    from mgips.lab.demo import Demo
+    from mgips.lab.precision import MiningPrecision
+    from mgips.lab.results import load_results
+
+    results, probe = load_results("table3", folder=DATA), load_results("probe", folder=DATA)
+    full, f1 = results["full"][0], {c["name"]: c["f1"]["value"] for c in probe["full"][0].record["probe"]["conditions"]}
+    ceilings, mining = oracle(mgips.load_corpus("tinytweets").test), MiningPrecision(**full.record["mining"])
+    k, text = full.record["model"]["k"], results["text"][0].f1
+    shown = Demo(0, ceilings, text, full.f1, f1["blank"], f1["shuffled"], mining, k, 63)
+    end = "63 seconds. The runs are in runs/demo/text and runs/demo/full."
+    assert f"```\n{shown}\n\n{end}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_results_page_repeats_the_committed_runs():
+    """Every row of its tables of measurements, and what the README takes from it, computed anew from figures/data."""
+    from mgips.lab.cases import RULES, load_answers, tally
+    from mgips.lab.figures.grids import compare, inflation
+    from mgips.lab.figures.probe import average
+    from mgips.lab.paper.tables import TABLE2
+    from mgips.lab.results import load_results
+    from mgips.lab.stats import paired_bootstrap, t_difference
+
+    def mean(runs, measure=lambda run: run.f1):
+        return 100 * sum(map(measure, runs)) / len(runs)
+
+    def gain(first, second):
+        return paired_bootstrap([run.counts for run in first], [run.counts for run in second])
+
+    table3, text = load_results("table3", folder=DATA), {c: load_results("table2-text", c, DATA) for c in TWITTER}
+    rows = [" / ".join(f"{100 * run.f1:.1f}" for run in table3[row][:3]) for row in ("text", "full")]
+    rows += [" / ".join(f"{100 * run.f1:.2f}" for run in results["bert-crf"]) for results in text.values()]
+    ablation = compare("table3", folder=DATA)
+    for row, d in ablation.items():
+        p = "< .001" if d.p < 0.001 else f"{d.p:.3f}"[1:]
+        label = table3[row][0].record["label"]
+        rows.append(f"{label} | {mean(table3[row]):.1f} | {d} | {100 * d.detectable:.1f} | {p}")
+    left = gain(table3["text"], table3["no-mutual"])
+    rows.append(f"brings in {left} over")
+    for row, runs in text["twitter2015"].items():
+        label = runs[0].record["label"]
+        rows.append(label + "".join(f" | {mean(text[c][row]):.2f} | {TABLE2[label].scores[c].f1:.2f}" for c in TWITTER))
+    for row, runs in load_results("fig6", folder=DATA).items():
+        shares = ("precision", "chance", "others", "others_chance")
+        rows.append(
+            row[1:] + "".join(f" | {mean(runs, lambda run, s=s: run.record['mining'][s]):.1f} %" for s in shares)
+        )
+    fig8 = load_results("fig8", folder=DATA)
+    for share in (10, 20, 30, 40, 50, 100):
+        first, second = fig8[f"text-{share}"], fig8[f"full-{share}"]
+        rows.append(f"{share} % | {mean(first):.1f} | {mean(second):.1f} | {gain(first, second)}")
+    for c in average([run.record["probe"] for run in load_results("probe", folder=DATA)["full"]])["conditions"][1:]:
+        d = {end: 100 * c["difference"][end] for end in ("difference", "low", "high")}
+        change = "{difference:+.1f} [{low:+.1f}, {high:+.1f}]".format(**d)
+        rows.append(f"{c['name']} | {100 * c['f1']['value']:.1f} | {change} | {100 * c['flips']['value']:.0f} %")
+    leaks, protocol = inflation(folder=DATA), load_results("protocol", folder=DATA)
+    rows += [f"{s} % | {leaks[f'leak-{s}, by_dev']} | {leaks[f'leak-{s}, by_test']}" for s in ("7.9", "9.7", "80")]
+    for share, posts, end in ((7.9, 24, "for 24 posts"), (9.7, 29, "for 29"), (80, 240, "for 240")):
+        leaked = [[run.counts[:posts] for run in protocol[row]] for row in ("clean", f"leak-{share}")]
+        rows.append(f"{paired_bootstrap(*leaked)} {end}")
+    answers, alone = load_answers(folder=DATA), []
+    for rule in RULES[:2]:
+        count = tally(rule, answers)
+        alone.append((count.like, count.reverse, count.of))
+    rows.append("{} are right only with IPS-CL and {} only without it".format(*alone[0]))
+    rows.append("{} are right only with MGI and {} only without it".format(*alone[1]))
+    runs = [run.record["representation"]["trained"] for run in load_results("fig11", folder=DATA)["full"]]
+    purity = [[run[step]["purity"] for run in runs] for step in ("embedding", "mutual attention", "MGI")]
+    steps = [t_difference([b - a for a, b in zip(*pair, strict=True)]) for pair in (purity[:2], purity[1:])]
+    rows += [f"{100 * sum(purity[0]) / len(runs):.0f} % share its type", "adds {} points; MGI {}.".format(*steps)]
+    rows.append(f"({len(list(DATA.rglob('*.json')))} of them")
+    page, readme = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("figures/README.md", "README.md"))
+    assert [row for row in rows if row not in page] == []
+
+    lost, left = compare("table3", folder=DATA)["no-mutual"], gain(table3["text"], table3["no-mutual"])
+    found = [
+        f"attention {100 * lost.difference:+.1f} points, still {100 * left.difference:+.1f} over text only (5 seeds)"
+    ]
+    found += [f"{alone[0][0]} of {alone[0][2]} posts are right only with IPS-CL, {alone[0][1]} only"]
+    found += ["mutual attention, {1:+.1f} by MGI".format(*(100 * d.difference for d in steps))]
+    found += [f"80 % of test in training: F1 {100 * leaks['leak-80, by_dev'].difference:+.1f}"]
+    assert [finding for finding in found if finding not in readme] == []
 
 
 def test_makefile_targets_are_described():

@@ -29,19 +29,19 @@ def test_there_are_21_items_and_no_field_is_empty():
     for item in ITEMS:
         for name in ("topic", "paper", "place", "released", "mgips", "home"):
             assert getattr(item, name).strip(), f"{item.number}: {name}"
-        assert item.tests, f"{item.number}: nothing pins what mgips does"
 
 
-def test_every_test_that_is_named_exists():
-    found = {
-        node.name
+def test_every_item_has_a_test_that_is_marked_with_it():
+    marked = {
+        ast.literal_eval(number)
         for path in TESTS.glob("test_*.py")
         for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.FunctionDef)
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        for mark in node.decorator_list
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.released"
+        for number in mark.args
     }
-    for item in ITEMS:
-        for name in item.tests:
-            assert name.startswith("test_") and name in found, f"{item.number}: {name}"
+    assert marked == {item.number for item in ITEMS}
 
 
 def test_every_switch_that_is_named_is_a_row_of_a_grid():
@@ -61,12 +61,12 @@ def test_every_home_exists():
                 parts = path.split(".")
                 while True:  # the longest prefix that is a module, then attributes
                     try:
-                        found = importlib.import_module(".".join(parts))
+                        target = importlib.import_module(".".join(parts))
                         break
                     except ModuleNotFoundError:
                         parts.pop()
                 for name in path.split(".")[len(parts) :]:
-                    found = getattr(found, name)
+                    target = getattr(target, name)
             else:
                 assert (item.number, path) == (19, "ips_loss")
 
@@ -89,10 +89,10 @@ def test_the_counts_of_item_1_follow_from_its_offsets():
         ("twitter2015", 653, 653, "347 dev and 2,604 of 3,257", 80),
         ("twitter2015", 870, 3000, "130 dev and 257", 7.9),
     ]
-    for corpus, dev, test, told, percent in dropped:
+    for corpus, dev, test, sentence, percent in dropped:
         trained = [sizes[corpus]["dev"] - dev, sizes[corpus]["test"] - test]
-        assert [int(n.replace(",", "")) for n in re.findall(r"[\d,]+", told)[:2]] == trained
-        assert told in ITEMS[0].released and f"({percent} %)" in ITEMS[0].released
+        assert [int(n.replace(",", "")) for n in re.findall(r"[\d,]+", sentence)[:2]] == trained
+        assert sentence in ITEMS[0].released and f"({percent} %)" in ITEMS[0].released
         assert 100 * trained[1] / sizes[corpus]["test"] == pytest.approx(percent, abs=0.06)
         assert f"leak-{percent}" in ITEMS[0].switches
 
@@ -121,9 +121,9 @@ def test_rows_and_markdown_hold_every_item_and_its_effects():
     plain, measured = released.rows(), released.rows({"neftune": "No difference.", "one-loss": "Hurts by 1."})
     assert len(plain) == len(measured) == 21
     assert list(plain[0]) == ["#", "topic", "paper", "released code", "mgips"] and "measured" in measured[0]
-    told = {int(row["#"]): row["measured"] for row in measured}
-    assert told[13] == "No difference." and told[12] == told[19] == "Hurts by 1."
-    assert told[7] == "not yet measured" and told[9] == "-"
+    effects = {int(row["#"]): row["measured"] for row in measured}
+    assert effects[13] == "No difference." and effects[12] == effects[19] == "Hurts by 1."
+    assert effects[7] == "not yet measured" and effects[9] == "-"
     lines = released.markdown({}).splitlines()
     assert len(lines) == 2 + 21
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {7}
@@ -134,6 +134,7 @@ def test_rows_and_markdown_hold_every_item_and_its_effects():
 # ---- what mgips does, where no other test says so ----
 
 
+@pytest.mark.released(3)
 def test_every_grid_has_several_seeds():
     for grid in GRIDS.values():
         least = 1 if grid.name == "fig5" else 3  # Figure 5 shows one batch
@@ -141,6 +142,7 @@ def test_every_grid_has_several_seeds():
     assert len(GRIDS["table3"].seeds) == 5
 
 
+@pytest.mark.released(13)
 def test_without_dropout_a_training_pass_is_not_random():
     model = tiny_model(dropout=0.0).train()
     batch = model.batcher(tweets())
@@ -151,6 +153,7 @@ def test_without_dropout_a_training_pass_is_not_random():
     assert not torch.equal(dropped(batch).emissions, dropped(batch).emissions), "a random pass would show"
 
 
+@pytest.mark.released(18)
 def test_a_training_step_decodes_nothing(monkeypatch):
     model = tiny_model().train()
     batch = model.batcher(tweets())
@@ -164,6 +167,7 @@ def test_a_training_step_decodes_nothing(monkeypatch):
         model.predict(tweets(1))
 
 
+@pytest.mark.released(15)
 def test_a_word_of_many_pieces_is_tagged_once():
     model = tiny_model()
     batch = model.batcher([Tweet("1", ("go", "Zzyzx", "Lions"), ("O", "B-LOC", "B-ORG"))])

@@ -89,24 +89,24 @@ def test_gate_and_attention_are_what_the_forward_pass_weighs(swap, models, days)
     swap.image.value = "shuffled"
     swap.select(5)
     for post, which in ((swap.selected, 0), (swap.swapped, 1)):
-        found = {name: both[which] for name, both in swap.answers().items()}
+        answers = {name: both[which] for name, both in swap.answers().items()}
         model = models["full"]
         batch = model.batcher([post])
         with torch.no_grad():
-            seen = model(batch, attention=True)
+            out = model(batch, attention=True)
         n = batch.pieces.shape[1]
         gates, shares = [], []
         for piece in batch.first[0].tolist():
-            gates.append(float(seen.text_gate[0, piece].mean()))
-            for layer in seen.attention:
+            gates.append(float(out.text_gate[0, piece].mean()))
+            for layer in out.attention:
                 for head in layer.text[0]:
                     assert len(head[piece]) == n + 49
                     shares.append(float(head[piece][:49].sum()))
-        assert found["full"].gate == pytest.approx(np.mean(gates), abs=1e-5)
-        assert found["full"].image == pytest.approx(np.mean(shares), abs=1e-5)
-        assert found["w/o MGI"].gate is None and 0 < found["w/o MGI"].image < 1
-        assert found["apart"].image == 0 and 0 < found["apart"].gate < 1
-        assert found["text only"].gate is found["text only"].image is None
+        assert answers["full"].gate == pytest.approx(np.mean(gates), abs=1e-5)
+        assert answers["full"].image == pytest.approx(np.mean(shares), abs=1e-5)
+        assert answers["w/o MGI"].gate is None and 0 < answers["w/o MGI"].image < 1
+        assert answers["apart"].image == 0 and 0 < answers["apart"].gate < 1
+        assert answers["text only"].gate is answers["text only"].image is None
 
 
 def test_the_mined_picture_is_the_best_of_another_post(swap, models, days):
@@ -129,7 +129,7 @@ def test_each_control_draws_anew_and_says_what_is_shown(swap, days):
     seen = {swap.view.value}
     for kind in ("blank", "shuffled", "noise", "mined"):
         swap.image.value = kind
-        assert f"picture “{kind}”" in swap.describe() and f"{len(swap.flipped())} of 4 answer" in swap.describe()
+        assert f"picture “{kind}”" in swap.describe() and f"{len(swap.flipped())} of 4 models" in swap.describe()
         assert swap.view.value not in seen and swap.error.value == ""
         seen.add(swap.view.value)
     swap.post.value = 3
@@ -155,7 +155,7 @@ def test_a_picture_of_ones_own_is_shown_and_kept_from_post_to_post(swap, models)
 
 
 @pytest.mark.parametrize("content", [b"no picture at all", b"", b"\x89PNG\r\n\x1a\n cut"])
-def test_a_file_that_is_no_picture_is_told_in_one_sentence_and_changes_nothing(content, swap):
+def test_a_file_that_is_no_picture_is_reported_in_one_sentence_and_changes_nothing(content, swap):
     swap.image.value = "shuffled"
     before = swap.view.value
     with pytest.raises(DataError, match=r"^<b>\.png is [^/]+\.$"):

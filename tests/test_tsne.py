@@ -86,16 +86,18 @@ def test_the_figure_shows_every_step_in_3d_and_2d_and_says_what_the_numbers_allo
     assert len(solid) == 3 and len(figure.axes) == 9
     drawn = sum(len(collection._offsets3d[0]) for collection in solid[0].collections)
     assert drawn == len(entities)
-    told = words(figure)
-    assert "40 % in the embedding" in told and "60 % after mutual attention" in told and "text only 41 %" in told
-    assert "helps; MGI" in told and told.count("cannot tell") == 1  # mutual attention adds 20 points, MGI none
-    assert "Measured on TinyTweets" in told and "seeds 0-2" in told and "left open" not in told
+    text = words(figure)
+    assert "40 % in the embedding" in text and "60 % after mutual attention" in text and "text only 41 %" in text
+    assert (
+        "helps; MGI" in text and text.count("no detectable difference") == 1
+    )  # mutual attention adds 20 points, MGI none
+    assert "Measured on TinyTweets" in text and "seeds 0-2" in text and "left open" not in text
 
 
 def test_the_title_follows_the_numbers(tmp_path):
     invented(tmp_path, gain=-0.1)
-    told = words(fig11(folder=tmp_path))
-    assert "30 % after mutual attention" in told and "hurts; MGI" in told and "helps" not in told
+    text = words(fig11(folder=tmp_path))
+    assert "30 % after mutual attention" in text and "hurts; MGI" in text and "helps" not in text
 
 
 def test_nothing_of_the_figure_lies_outside_the_page_or_on_another_title(tmp_path):
@@ -117,10 +119,10 @@ def test_a_corpus_without_truth_has_no_panel_of_open_names_and_shows_no_words(tm
     assert {text for trace in page.data for text in trace.hovertext} == {"PER · 7", "LOC · 8", "ORG · 9", "MISC · 9"}
 
 
-def test_missing_runs_and_missing_coordinates_are_told(tmp_path):
+def test_missing_runs_and_missing_coordinates_are_reported(tmp_path):
     invented(tmp_path, coordinates=False)
     for draw in (fig11, fig11_html):
-        with pytest.raises(DataError, match="coordinates; run it again: python -m mgips sweep fig11"):
+        with pytest.raises(DataError, match="coordinates; run it again: mgips sweep fig11"):
             draw(folder=tmp_path)
     result_path(tmp_path, "fig11", "text", 1).unlink()
     assert "text-s1" in words(fig11(folder=tmp_path))
@@ -148,9 +150,9 @@ def test_the_page_holds_each_step_each_type_by_form_and_the_posts_words(tmp_path
             for place, axis in enumerate("xyz"):
                 assert list(button.args[0][axis][number]) == points[types == trace.name, place].tolist()
     posts = {tweet.id: tweet for tweet in tinytweets(0).test}
-    told = [text for trace in page.data for text in trace.hovertext]
+    texts = [text for trace in page.data for text in trace.hovertext]
     shown = sorted(range(len(types)), key=lambda i: ["PER", "LOC", "ORG", "MISC"].index(types[i]))  # stable
-    for text, i in zip(told, shown, strict=True):
+    for text, i in zip(texts, shown, strict=True):
         id, kind, start, _ = entities[i]
         assert text.startswith(f"{kind} · {id}<br>") and f"<b>{posts[id].words[start]}</b>" in text
     eyes = {(frame.layout.scene.camera.eye.x, frame.layout.scene.camera.eye.y) for frame in page.frames}
@@ -192,20 +194,20 @@ def inspector(model, days, monkeypatch):
 
 
 def test_it_marks_an_entity_and_its_neighbours_by_the_full_vectors(inspector, model, days):
-    found = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
-    assert inspector.step.value == "MGI" and list(inspector.step.options) == list(found.steps)
+    vectors = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
+    assert inspector.step.value == "MGI" and list(inspector.step.options) == list(vectors.steps)
     for step, place in (("MGI", 0), ("MGI", 11), ("embedding", 11)):
         inspector.step.value = step
         inspector.select(place)
-        near = neighbours(found.steps[step])[place]
-        assert inspector.selected == found.entities[place]
-        assert inspector.neighbours == [found.entities[i] for i in near]
-        assert all(found.entities[i].tweet.id in inspector.near.value for i in near)
-        same = sum(found.types[i] == found.types[place] for i in near)
+        near = neighbours(vectors.steps[step])[place]
+        assert inspector.selected == vectors.entities[place]
+        assert inspector.neighbours == [vectors.entities[i] for i in near]
+        assert all(vectors.entities[i].tweet.id in inspector.near.value for i in near)
+        same = sum(vectors.types[i] == vectors.types[place] for i in near)
         assert inspector.near.value.count("✓") == same + 1 and inspector.near.value.count("✗") == 10 - same
-        share = purity(found.steps[step], found.types).purity
+        share = purity(vectors.steps[step], vectors.types).purity
         assert f"{share:.0%} share its type by the full vectors" in inspector.describe()
-        assert f"“{found.entities[place].span.text}”, {found.types[place]}" in inspector.describe()
+        assert f"“{vectors.entities[place].span.text}”, {vectors.types[place]}" in inspector.describe()
     assert "step embedding" in inspector.view.value and "data:image/png" in inspector.view.value
 
 
@@ -226,7 +228,7 @@ def test_each_control_draws_anew_and_each_tsne_is_computed_once(inspector, monke
     assert len(views) == 6  # back at MGI it is the picture of before
     assert asked == [(2, 5, 250), (3, 5, 250)] * 2 + [(2, 50, 250), (3, 50, 250)]
     flat, solid = inspector.coordinates()
-    assert flat.shape == (len(inspector.found), 2) and solid.shape == (len(inspector.found), 3)
+    assert flat.shape == (len(inspector.vectors), 2) and solid.shape == (len(inspector.vectors), 3)
     assert "seconds, and kept" in inspector.status.value and inspector.error.value == ""
 
 
@@ -241,13 +243,13 @@ def test_select_by_post_and_what_is_not_there(inspector, days):
 
 def test_a_large_split_is_thinned_evenly_and_says_so(model, days, monkeypatch):
     monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
-    found = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
+    vectors = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
     inspector = inspect_tsne(model, days, limit=20)
-    places = [found.entities.index(entity) for entity in inspector.found.entities]
-    assert len(places) == 20 and places[0] == 0 and places[-1] == len(found) - 1 and places == sorted(places)
+    places = [vectors.entities.index(entity) for entity in inspector.vectors.entities]
+    assert len(places) == 20 and places[0] == 0 and places[-1] == len(vectors) - 1 and places == sorted(places)
     assert max(np.diff(places)) - min(np.diff(places)) <= 1
-    assert f"20 of {len(found)} entities" in inspector.status.value
-    np.testing.assert_array_equal(inspector.found.steps["MGI"], found.steps["MGI"][places])
+    assert f"20 of {len(vectors)} entities" in inspector.status.value
+    np.testing.assert_array_equal(inspector.vectors.steps["MGI"], vectors.steps["MGI"][places])
 
 
 def test_it_leaves_a_picture_where_there_are_no_widgets(inspector):

@@ -19,8 +19,8 @@ from mgips.errors import ConfigError, DataError
 from mgips.lab.figures.text import fitted, printable, text_width
 from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs
 from mgips.lab.widgets.attention import PICTURE, WORDS
-from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, figure, png
-from mgips.lab.widgets.html import Thumbnails, thumbnail, tinted
+from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, Page, png
+from mgips.lab.widgets.html import thumbnail, thumbnails, tinted
 from mgips.mining import contrast_vectors, mine_dataset, mine_split
 from mgips.run import Run
 
@@ -50,15 +50,15 @@ def cards(pairs) -> list[str]:
 
 def test_it_shows_what_the_model_mined(pairs, model, days):
     data = TweetDataset(days.test, model.batcher, progress=False)
-    found = mine_split(*contrast_vectors(model, data, progress=False), 3)
+    mining = mine_split(*contrast_vectors(model, data, progress=False), 3)
     assert pairs.k == model.config.k == 3 and pairs.selected is days.test[0]
     for place in (0, 17, 39):
         pairs.select(place)
-        assert pairs.mined == [days.test[i].id for i in found.index[place]]
-        for card, name, score in zip(cards(pairs), pairs.mined, found.score[place], strict=True):
+        assert pairs.mined == [days.test[i].id for i in mining.index[place]]
+        for card, name, score in zip(cards(pairs), pairs.mined, mining.score[place], strict=True):
             assert f">{name}<" in card and f"{score:.3f}" in card and 'alt="Image of post' in card
-        assert f"rank {found.own_rank[place] + 1} of 40" in pairs._own_view.value
-        truth = [relevant(days.test[place], days.test[i]) for i in found.index[place]]
+        assert f"rank {mining.own_rank[place] + 1} of 40" in pairs._own_view.value
+        truth = [relevant(days.test[place], days.test[i]) for i in mining.index[place]]
         assert ["✓ relevant" in card for card in cards(pairs)] == truth
         assert ["✗ not relevant" in card for card in cards(pairs)] == [not t for t in truth]
 
@@ -229,11 +229,11 @@ def test_missing_and_broken_pictures_get_a_placeholder(model, tmp_path):
 
 
 def test_few_thumbnails_stay_in_memory():
-    kept = Thumbnails(tweets(5), keep=2)
-    first = kept[0]
-    assert kept[0] is first
-    _ = kept[1], kept[0], kept[2]
-    assert list(kept._kept) == [0, 2] and kept[0] is first
+    kept = thumbnails(tweets(5), keep=2)
+    first, second = kept(0), kept(1)
+    assert kept(0) is first
+    kept(2)  # the oldest goes
+    assert kept(0) is first and kept(1) is not second and kept.cache_info().currsize == 2
 
 
 def test_posts_without_labels_or_truth(model):
@@ -279,8 +279,8 @@ def test_what_cannot_be_inspected(model, days):
 
 
 def test_the_mined_are_read_with_k_max_no_larger_than_the_split(model, days):
-    assert inspect_pairs(model, days, "dev", k=2, progress=False).found.k == 4
-    assert inspect_pairs(model, days, k=2, k_max=5, progress=False).found.k == 5
+    assert inspect_pairs(model, days, "dev", k=2, progress=False).mining.k == 4
+    assert inspect_pairs(model, days, k=2, k_max=5, progress=False).mining.k == 5
 
 
 # ---- errors ----
@@ -346,7 +346,7 @@ def test_a_page_without_widgets_shows_a_picture_with_its_text(inspect, model, da
 
 
 def test_a_picture_full_of_noise_still_fits(model):
-    drawn = figure(4, 4)
+    drawn = Page(4, 4, "Noise", margin=0.1)
     drawn.add_axes((0, 0, 1, 1)).imshow(np.random.RandomState(0).rand(400, 400, 3))
     assert len(png(drawn)) > FALLBACK_BYTES >= len(png(drawn, limit=FALLBACK_BYTES))
 
@@ -441,7 +441,7 @@ def test_each_control_of_attention_draws_anew(model):
     ]
 
 
-def test_towers_that_do_not_meet_look_at_themselves():
+def test_towers_without_mutual_attention_attend_to_themselves():
     inspector = inspect_attention(tiny_model(mutual_attention=False), tweets(2))
     assert inspector.shares().picture == 0
     inspector.direction.value = PICTURE
@@ -469,7 +469,7 @@ def test_weights_are_the_models_own(model):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "title"),
     [
         ({"row_weights": False}, "Row weights are off"),
         ({"column_weights": "off"}, "Column weights are off"),
@@ -477,12 +477,12 @@ def test_weights_are_the_models_own(model):
         ({"interweave_encoders": 7}, "Row weights of"),
     ],
 )
-def test_every_kind_of_weights_can_be_drawn(changes, told):
+def test_every_kind_of_weights_can_be_drawn(changes, title):
     inspector = inspect_mge(tiny_model(**changes), tweets(1))
-    assert told in inspector.describe() and inspector.error.value == ""
+    assert title in inspector.describe() and inspector.error.value == ""
 
 
-def test_a_model_in_training_stays_in_training_and_is_looked_at_in_evaluation(model):
+def test_a_model_in_training_stays_in_training_and_is_inspected_in_evaluation(model):
     quiet = inspect_mge(model, tweets(1)).rows()
     model.train()
     try:

@@ -20,8 +20,8 @@ PREFIX = "IMGID:"
 def read_conll(path: str | Path) -> list[Tweet]:
     """The tweets of one file, without their pictures.
 
-    Windows line ends and a byte-order mark are tolerated. I- tags without a B- before them are read as they
-    are: Twitter-2015 has them.
+    Windows line ends and a byte-order mark are tolerated. An I- tag without a B- before it is kept: Twitter-2015 has
+    some.
 
     Raises:
         DataError: naming file, line and remedy.
@@ -32,43 +32,32 @@ def read_conll(path: str | Path) -> list[Tweet]:
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
-    def wrong(line: int, what: str) -> DataError:
-        return DataError(f"{path}:{line}: {what}")
+    def wrong(line: int, reason: str) -> DataError:
+        return DataError(f"{path}:{line}: {reason}")
 
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        raise wrong(line, "a NUL byte; this is no text file, or it is damaged: fetch it again.")
+        raise wrong(line, "a NUL byte; this is not a text file, or it is damaged: fetch it again.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise wrong(line, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8.") from None
 
-    tweets: list[Tweet] = []
-    identity, start = "", 0  # of the tweet being read; start 0 between tweets
-    words: list[str] = []
-    tags: list[str] = []
-
-    def finish() -> None:
-        if start:
-            if not words:
-                raise wrong(start, f"tweet {identity!r} has no words; remove it.")
-            tweets.append(Tweet(identity, tuple(words), tuple(tags)))
-            words.clear()
-            tags.clear()
-
+    blocks: list[tuple[int, str, list[str], list[str]]] = []  # of each tweet: its first line, id, words, tags
+    inside = False
     # Only "\n" ends a line: str.splitlines would also break words at U+0085 and U+2028.
     for number, line in enumerate(text.split("\n"), 1):
         line = line.removesuffix("\r")
         if not line:
-            finish()
-            start = 0
+            inside = False
         elif line.startswith(PREFIX) and "\t" not in line:
-            finish()
-            identity, start = line.removeprefix(PREFIX), number
+            identity = line.removeprefix(PREFIX)
             if not safe_name(identity):
                 raise wrong(number, f"the image id {identity!r} is no plain file name; give it without folders.")
-        elif not start:
+            blocks.append((number, identity, [], []))
+            inside = True
+        elif not inside:
             raise wrong(number, f"{line[:40]!r} stands before any {PREFIX} line; begin each tweet with one.")
         else:
             word, tab, tag = line.rpartition("\t")
@@ -78,21 +67,23 @@ def read_conll(path: str | Path) -> list[Tweet]:
                 raise wrong(number, f"the word {word[:40]!r} has no tag; write one after the tab.")
             if not word or "\t" in word:
                 raise wrong(number, "there must be exactly one word before the tab and one tag behind it.")
-            known = tag.replace("-OTHER", "-MISC")
-            if known not in TAGS:
+            renamed = tag.replace("-OTHER", "-MISC")
+            if renamed not in TAGS:
                 raise wrong(number, f"{tag[:40]!r} is no BIO tag of this task; the tags are {', '.join(TAGS)}.")
-            words.append(word)
-            tags.append(known)
-    finish()
-    if not tweets:
+            blocks[-1][2].append(word)
+            blocks[-1][3].append(renamed)
+    for number, identity, words, _ in blocks:
+        if not words:
+            raise wrong(number, f"tweet {identity!r} has no words; remove it.")
+    if not blocks:
         raise DataError(f"{path} holds no tweets; expected '{PREFIX}<id>' and 'word<TAB>tag' lines.")
-    return tweets
+    return [Tweet(identity, tuple(words), tuple(tags)) for _, identity, words, tags in blocks]
 
 
 def write_conll(
     tweets: Iterable[Tweet], path: str | Path, misc: Literal["MISC", "OTHER"] = "MISC", final_blank: bool = True
 ) -> None:
-    """Write tweets; what `read_conll` read comes out byte for byte.
+    """Write tweets. A file that `read_conll` read is written byte for byte, given its `misc` and `final_blank`.
 
     Args:
         misc: what MISC is called in the file ("OTHER" in Twitter-2015).

@@ -1,4 +1,4 @@
-"""Tweet and Corpus: what everything else is given; `load_corpus` is how to get one."""
+"""Tweet and Corpus: what everything else works on. `load_corpus` gives one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Union, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
@@ -18,7 +18,6 @@ TYPES = ("PER", "LOC", "ORG", "MISC")
 TAGS = ("O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI"))
 """The C = 9 tags of the CRF, in the order of their ids."""
 
-
 WORD = re.compile(r"https?://\S+|\w+(?:['’.&-]\w+)*|[^\w\s]\ufe0f?")
 """A link, a word, or one other character (with its variation selector)."""
 
@@ -29,12 +28,14 @@ class Drawing(Protocol):
 
     def draw(self) -> Image.Image:
         """The picture, in RGB."""
+        ...
 
     def key(self) -> bytes:
         """Names the picture's content, for the crop cache: equal keys, equal pixels."""
+        ...
 
 
-Picture = Union[Path, Image.Image, Drawing]  # noqa: UP007
+Picture = str | Path | Image.Image | Drawing
 """Where a picture comes from: a file, an open PIL image, or a drawing."""
 
 
@@ -42,9 +43,9 @@ Picture = Union[Path, Image.Image, Drawing]  # noqa: UP007
 class Tweet:
     """One post: words, their BIO tags, its picture and the crops of it.
 
-    `tags` is as long as `words`, or empty where nobody has labelled the post. `image` is None where
-    the picture is missing: the model then sees the default image. `crops` holds up to three
-    visual-grounding crops; the whole image fills the missing places (§3.1.2).
+    `tags` is as long as `words`, or empty for an unlabelled post. `image` is None where the picture is missing: the
+    model then sees the default image. `crops` holds up to three visual-grounding crops; the whole image fills the
+    missing places (§3.1.2).
     """
 
     id: str
@@ -62,7 +63,7 @@ class Tweet:
         """An unlabelled post from raw text, split as the Twitter corpora are: # and @ and punctuation stand alone.
 
         Raises:
-            DataError: there are no words in it.
+            DataError: the text has no words.
         """
         words = tuple(WORD.findall(text))
         if not words:
@@ -81,7 +82,7 @@ class Corpus:
     source: Path | None = None
     """The folder it was read from; None for a corpus that the package draws."""
     notes: tuple[str, ...] = ()
-    """What the reader had to say, one line each: pictures found and missing."""
+    """Remarks of the reader, one line each: how many pictures were found."""
 
     @property
     def splits(self) -> dict[str, tuple[Tweet, ...]]:
@@ -99,17 +100,17 @@ class Corpus:
         tweets = self.splits[split]
         if not tweets:
             raise ConfigError(f"The {split} split of {self.name} is empty; give it tweets with tags.")
-        bare = next((tweet.id for tweet in tweets if not tweet.tags), None)
-        if bare is not None:
-            raise ConfigError(
-                f"Tweet {bare!r} of the {split} split of {self.name} has no tags; training and scoring need them."
-            )
+        for tweet in tweets:
+            if not tweet.tags:
+                raise ConfigError(
+                    f"Tweet {tweet.id!r} of the {split} split of {self.name} has no tags; training and scoring need them."
+                )
         return tweets
 
     def fingerprint(self) -> str:
-        """SHA-256 over every split's ids, words, tags and whether a picture is there.
+        """SHA-256 over every split's ids, words, tags, whether a picture is there, and the number of crops.
 
-        Saved beside each result, so that two numbers can be told to rest on the same data.
+        Saved beside each result, to show which results rest on the same data.
         """
         digest = hashlib.sha256()
         for name, tweets in self.splits.items():

@@ -13,11 +13,11 @@ import os
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import PIL
@@ -36,47 +36,47 @@ SMALL = 64
 """Fewer distinct rows than this are not worth a file in the default folder."""
 THREADS = min(4, os.cpu_count() or 1)
 
-
-def _square(image: Image.Image, size: int) -> np.ndarray:
-    """Resized to size × size whatever its shape, as published code does with crops: (size, size, 3) uint8."""
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 def crop_array(tweet: Tweet, crops: int = CROPS, size: int = 128) -> tuple[np.ndarray, list[str]]:
     """One tweet's crops, (crops, size, size, 3) uint8, and one message for each picture that could not be read."""
     with silenced():
-        pixels, _, faults = _crops(tweet, crops, size)
-    return pixels, [_message(tweet, source, fault) for source, fault in faults]
+        pixels, _, faults = _decode(tweet, crops, size)
+    sources = _sources(tweet, crops)
+    return pixels, list(dict.fromkeys(_message(tweet, sources[place], reason) for place, reason in faults.items()))
 
 
-def _crops(tweet: Tweet, crops: int, size: int) -> tuple[np.ndarray, bool, list[tuple[Picture, str]]]:
-    """The crops; whether any of them is really the tweet's; and what is wrong with which picture."""
-    faults: list[tuple[Picture, str]] = []
+def _sources(tweet: Tweet, crops: int) -> list[Picture]:
+    """The pictures that a tweet's crops are made from: its crops, then its image, where there is one."""
+    return [*tweet.crops[:crops], *([tweet.image] if tweet.image is not None else [])]
 
-    def read(source: Picture | None) -> np.ndarray | None:
-        if source is None:
-            return None
+
+def _decode(tweet: Tweet, crops: int, size: int) -> tuple[np.ndarray, bool, dict[int, str]]:
+    """The crops, whether any of them is really the tweet's, and the unreadable ones of `_sources` with the reason."""
+    sources = _sources(tweet, crops)
+    faults: dict[int, str] = {}
+
+    def square(place: int) -> np.ndarray | None:
+        """(size, size, 3), resized whatever its shape, as published code does with crops."""
         try:
-            return _square(decode(source), size)
-        except Unreadable as fault:
-            if all(known is not source and known != source for known, _ in faults):
-                faults.append((source, str(fault)))
+            return np.asarray(decode(sources[place]).resize((size, size), Image.Resampling.BICUBIC))
+        except Unreadable as reason:
+            faults[place] = str(reason)
             return None
 
-    found = [read(source) for source in tweet.crops[:crops]]
-    found += [None] * (crops - len(found))
-    real = any(crop is not None for crop in found)
-    if any(crop is None for crop in found):
-        whole = read(tweet.image)
-        real |= whole is not None
-        if whole is None:
-            whole = _square(default_image(size), size)
-        found = [whole if crop is None else crop for crop in found]
-    return np.stack(found), real, faults
+    views = [square(place) for place in range(len(tweet.crops[:crops]))]
+    views += [None] * (crops - len(views))
+    lacking = any(view is None for view in views)
+    whole = square(len(sources) - 1) if lacking and tweet.image is not None else None
+    real = any(view is not None for view in [*views, whole])
+    stand_in = np.asarray(default_image(size)) if whole is None else whole
+    return np.stack([stand_in if view is None else view for view in views]), real, faults
 
 
-def _message(tweet: Tweet, source: Picture, fault: str) -> str:
-    return f"{source_name(source, f'A picture of tweet {tweet.id!r}')} {fault}"
+def _message(tweet: Tweet, source: Picture, reason: str) -> str:
+    return f"{source_name(source, f'A picture of tweet {tweet.id!r}')} {reason}"
 
 
 @dataclass
@@ -95,11 +95,8 @@ class CropCache:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, indices: Sequence[int]) -> np.ndarray:
-        rows = self.rows[
-            indices if isinstance(indices, slice | np.ndarray | int) else np.array(list(indices), dtype=int)
-        ]
-        return np.array(self.pixels[rows])
+    def __getitem__(self, indices: Sequence[int] | np.ndarray | slice | int) -> np.ndarray:
+        return np.array(self.pixels[self.rows[indices]])
 
     def __getstate__(self) -> dict[str, Any]:
         """A worker process maps the file again instead of being sent its content."""
@@ -127,63 +124,63 @@ def crop_cache(
         tweets: any tweets; those with the same pictures share a row.
         size: side of a crop, in pixels.
         crops: crops per tweet.
-        folder: where the files are; $MGIPS_CACHE, $XDG_CACHE_HOME/mgips/crops or ~/.cache/mgips/crops by
-            default, and there only for splits of some size.
+        folder: where the files are; $MGIPS_CACHE, $XDG_CACHE_HOME/mgips/crops or ~/.cache/mgips/crops by default,
+            where a file is written only for SMALL distinct rows or more.
         progress: show bars while reading and decoding.
     """
-    with silenced(), ThreadPoolExecutor(THREADS) as pool:
-        sources = {_identity(s): s for tweet in tweets for s in _sources(tweet, crops)}
-        digests = dict(
-            zip(sources, _watched(pool, _digest, sources.values(), "reading pictures", progress), strict=True)
-        )
-    contents = [tuple(digests[_identity(s)] for s in _sources(tweet, crops)) for tweet in tweets]
+    # An image in memory that tweets share is hashed once: Pillow may load it late, and not from two threads.
+    sources = {id(source): source for tweet in tweets for source in _sources(tweet, crops)}
+    hashes = _in_threads(_digest, list(sources.values()), "reading pictures", progress)
+    digests = dict(zip(sources, hashes, strict=True))
+    contents = [tuple(digests[id(source)] for source in _sources(tweet, crops)) for tweet in tweets]
     distinct: dict[tuple[str, ...], Tweet] = {}
     for content, tweet in zip(contents, tweets, strict=True):
         distinct.setdefault(content, tweet)
-    place = {content: row for row, content in enumerate(distinct)}
-    rows = np.array([place[content] for content in contents], dtype=np.int64)
+    row_of = {content: row for row, content in enumerate(distinct)}
+    rows = np.array([row_of[content] for content in contents], dtype=np.int64)
     shape = (len(distinct), crops, size, size, 3)
+
+    def fill(pixels: np.ndarray) -> dict[str, Any]:
+        """Decode every row; which are real, and what is wrong with which content."""
+
+        def decode_row(job: tuple[int, Tweet]) -> tuple[bool, dict[int, str]]:
+            row, tweet = job
+            pixels[row], real, faults = _decode(tweet, crops, size)
+            return real, faults
+
+        decoded = _in_threads(decode_row, list(enumerate(distinct.values())), "decoding pictures", progress)
+        faults = {
+            content[place]: reason
+            for content, (_, faults) in zip(distinct, decoded, strict=True)
+            for place, reason in faults.items()
+        }
+        return {"real": [real for real, _ in decoded], "faults": faults}
 
     settings = [CACHE_FORMAT, PIL.__version__.split(".")[0], shape, list(distinct)]
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:32] + ".crops"
-    small = len(distinct) < SMALL if folder is None else not distinct
     target = (folder or cache_folder()) / name
-    found = None if small else _load(target, shape)
-    if found is None:
-
-        def fill(pixels: np.ndarray) -> dict[str, Any]:
-            def one(job: tuple[int, Tweet]) -> tuple[bool, list[tuple[Picture, str]]]:
-                pixels[job[0]], real, faults = _crops(job[1], crops, size)
-                return real, faults
-
-            with silenced(), ThreadPoolExecutor(THREADS) as pool:
-                done = list(_watched(pool, one, list(enumerate(distinct.values())), "decoding pictures", progress))
-            faults = {digests[_identity(source)]: fault for _, bad in done for source, fault in bad}
-            return {"real": [real for real, _ in done], "faults": faults}
-
+    stored = None
+    if len(distinct) >= (SMALL if folder is None else 1):
         try:
-            if not small:
-                found = _build(target, shape, fill)
+            stored = _load(target, shape) or _build(target, shape, fill)
         except OSError as error:
             warnings.warn(
                 f"The decoded pictures cannot be written to {target.parent} ({error.strerror}), so they stay in memory; "
                 "set MGIPS_CACHE to a folder with space.",
                 stacklevel=2,
             )
-        if found is None:
-            pixels = np.zeros(shape, np.uint8)
-            found = pixels, fill(pixels)
-            pixels.flags.writeable = False
-    pixels, notes = found
-
-    real = np.array(notes["real"], dtype=bool)
-    named = [
-        _message(tweet, source, notes["faults"][digests[_identity(source)]])
-        for tweet in tweets
-        for source in _sources(tweet, crops)
-        if digests[_identity(source)] in notes["faults"]
+    if stored is None:
+        pixels = np.zeros(shape, np.uint8)
+        stored = pixels, fill(pixels)
+        pixels.flags.writeable = False
+    pixels, notes = stored
+    problems = [
+        _message(tweet, source, notes["faults"][digest])
+        for tweet, content in zip(tweets, contents, strict=True)
+        for source, digest in zip(_sources(tweet, crops), content, strict=True)
+        if digest in notes["faults"]
     ]
-    return CropCache(pixels, rows, real[rows] if len(rows) else np.zeros(0, bool), list(dict.fromkeys(named)))
+    return CropCache(pixels, rows, np.array(notes["real"], dtype=bool)[rows], list(dict.fromkeys(problems)))
 
 
 def cache_folder() -> Path:
@@ -191,16 +188,6 @@ def cache_folder() -> Path:
     if os.environ.get("MGIPS_CACHE"):
         return Path(os.environ["MGIPS_CACHE"])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mgips" / "crops"
-
-
-def _sources(tweet: Tweet, crops: int) -> list[Picture]:
-    """The pictures that a tweet's crops are made from."""
-    return [*tweet.crops[:crops], *([tweet.image] if tweet.image is not None else [])]
-
-
-def _identity(source: Picture) -> Any:
-    """Tells sources apart while they are being read: files by path, drawings by recipe, images by object."""
-    return source.key() if isinstance(source, Drawing) else source if isinstance(source, str | Path) else id(source)
 
 
 def _digest(source: Picture) -> str:
@@ -219,15 +206,11 @@ def _digest(source: Picture) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _watched(pool: ThreadPoolExecutor, work: Callable, jobs: Iterable, what: str, progress: bool) -> list:
-    """`work` on every job in the pool, with a bar that shows only where it takes a while."""
-    jobs = list(jobs)
-    with tqdm(total=len(jobs), desc=what, disable=not progress, delay=1) as bar:
-        results = []
-        for result in pool.map(work, jobs):
-            results.append(result)
-            bar.update()
-        return results
+def _in_threads(work: Callable[[Job], Result], jobs: Sequence[Job], label: str, progress: bool) -> list[Result]:
+    """`work` on every job, with a bar that shows only where it takes a while."""
+    with silenced(), ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(work, jobs)
+        return list(tqdm(iterable=results, total=len(jobs), desc=label, disable=not progress, delay=1))
 
 
 def _load(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, Any]] | None:
@@ -238,7 +221,7 @@ def _load(target: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, A
             file.seek(pixels.offset + pixels.nbytes)
             notes = json.loads(file.read())
         complete = pixels.shape == shape and len(notes["real"]) == shape[0] and isinstance(notes["faults"], dict)
-        if complete and notes["crc32"] == zlib.crc32(pixels):
+        if complete and notes["crc32"] == zlib.crc32(pixels.data):
             return pixels, notes
     except (OSError, ValueError, KeyError, TypeError):
         pass
@@ -262,7 +245,7 @@ def _build(target: Path, shape: tuple[int, ...], fill: Callable) -> tuple[np.nda
             notes = fill(pixels)
             pixels.flush()
             file.seek(size)
-            file.write(json.dumps({"crc32": zlib.crc32(pixels), **notes}).encode())
+            file.write(json.dumps({"crc32": zlib.crc32(pixels.data), **notes}).encode())
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)

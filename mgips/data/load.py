@@ -1,4 +1,4 @@
-"""Corpora by name or folder, loaded: the only file that knows every format."""
+"""Loading a corpus by name or from a folder: the only file that knows every format."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
         root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
 
     Raises:
-        DataError: nothing there, with what to get, from where, and where to put it; or a file that is wrong.
+        DataError: nothing is there (the message says what to fetch, from where, and where to put it); or a file that
+            is wrong.
     """
     if name == "tinytweets":
         return tinytweets()
@@ -34,5 +35,5 @@ def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
 
 
 def data_root(root: str | Path | None = None) -> Path:
-    """Where the Twitter corpora are looked for."""
+    """The folder in which the Twitter corpora are looked for."""
     return Path(root or os.environ.get("MGIPS_DATA") or "data")

@@ -1,8 +1,4 @@
-"""Pictures: reading them safely, the default image, and the crops of a split decoded once.
-
-§3.1.2: three visual-grounding crops a tweet. Fewer crops: the whole image fills the missing places. No image,
-or one that cannot be read: the default image, a flat mean colour, and the tweet is counted as missing one.
-"""
+"""Reading pictures safely: any file, PIL image or drawing as an upright RGB image; and what stands in for a missing one."""
 
 from __future__ import annotations
 
@@ -26,6 +22,9 @@ MAX_PIXELS = 64_000_000
 """Larger pictures are refused by their header, before any of it is decoded."""
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM")
 """What a file may be, whatever its name: Pillow's other readers start programs or are rarely tested."""
+
+DAMAGED = "is damaged or cut short; fetch the picture again."
+TOO_LARGE = f"has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller."
 
 
 class Unreadable(Exception):
@@ -54,12 +53,16 @@ def silenced() -> Iterator[None]:
 
 
 def source_name(source: Picture, owner: str = "A picture") -> str:
-    if isinstance(source, str | Path):
-        return str(source)
-    return (getattr(source, "filename", "") or owner) if isinstance(source, Image.Image) else owner
+    """What a message calls a picture: its file, or `owner` where there is none."""
+    return str(source) if isinstance(source, str | Path) else getattr(source, "filename", "") or owner
 
 
 def decode(source: Picture) -> Image.Image:
+    """`open_picture` without the silence, for threads.
+
+    Raises:
+        Unreadable: with the reason.
+    """
     if isinstance(source, Drawing):
         return source.draw()
     if isinstance(source, Image.Image):
@@ -74,22 +77,18 @@ def decode(source: Picture) -> Image.Image:
     except Image.UnidentifiedImageError:
         raise Unreadable("is no picture that can be read, or is cut short; save it as JPEG or PNG.") from None
     except Image.DecompressionBombError:
-        raise Unreadable(_TOO_LARGE) from None
+        raise Unreadable(TOO_LARGE) from None
     except FileNotFoundError:
         raise Unreadable("is not there; check its name.") from None
     except PermissionError:
         raise Unreadable("may not be read; change its permissions.") from None
     except (OSError, ValueError, SyntaxError) as error:  # a broken header
-        raise Unreadable(_DAMAGED) from error
-
-
-_DAMAGED = "is damaged or cut short; fetch the picture again."
-_TOO_LARGE = f"has more than {MAX_PIXELS // 1_000_000} million pixels; make it smaller."
+        raise Unreadable(DAMAGED) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
-        raise Unreadable(_TOO_LARGE)
+        raise Unreadable(TOO_LARGE)
     if not image.width * image.height:
         raise Unreadable("has no pixels.")
     try:
@@ -101,29 +100,24 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             values = np.asarray(image).astype(np.int64)
             high = image.mode.startswith("I;16") or values.max() > 255
             image = Image.fromarray((values // 256 if high else values).clip(0, 255).astype(np.uint8))
-        image = {"RGBa": lambda i: i.convert("RGBA"), "La": lambda i: i.convert("LA")}.get(image.mode, lambda i: i)(
-            image
-        )
+        if image.mode in ("RGBa", "La"):  # premultiplied
+            image = image.convert(image.mode.upper())
         if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        if image.mode in ("LAB", "HSV", "F"):
-            image = image.convert("L" if image.mode == "F" else "RGB") if image.mode != "LAB" else image.getchannel(0)
-        return image.convert("RGB")
-    except Unreadable:
-        raise
+        return (image.getchannel("L") if image.mode == "LAB" else image).convert("RGB")
     except Exception as error:  # Pillow's readers raise nearly everything on broken files
-        raise Unreadable(_DAMAGED) from error
+        raise Unreadable(DAMAGED) from error
 
 
 def default_image(size: int) -> Image.Image:
-    """What stands in for a missing picture: CLIP's mean colour, which becomes zero once normalised."""
-    return Image.new("RGB", (size, size), tuple(round(255 * c) for c in CLIP_MEAN))
+    """What stands in for a missing picture (§3.1.2): CLIP's mean colour, which becomes zero once normalised."""
+    return Image.new("RGB", (size, size), tuple(round(255 * channel) for channel in CLIP_MEAN))
 
 
 def picture_of(tweet: Tweet) -> Image.Image:
     """A tweet's whole picture, or the default image where there is none or it cannot be read."""
-    try:
-        return open_picture(tweet.image) if tweet.image is not None else default_image(256)
-    except DataError:
-        return default_image(256)
+    with contextlib.suppress(DataError):
+        if tweet.image is not None:
+            return open_picture(tweet.image)
+    return default_image(256)

@@ -19,5 +19,5 @@ class Span:
 
 
 def spans(words: Sequence[str], tags: Sequence[str]) -> list[Span]:
-    """The entities of one tweet, by seqeval's default reading."""
+    """The entities of one tweet, by seqeval's default reading: an I- tag without a B- before it begins an entity."""
     return [Span(a, b + 1, kind, " ".join(words[a : b + 1])) for kind, a, b in get_entities(list(tags))]

@@ -1,4 +1,4 @@
-"""Twitter-2015 and Twitter-2017 as they lie on disk: texts, images, crop maps and visual-grounding crops.
+"""Twitter-2015 and Twitter-2017 on disk: texts, images, crop maps and visual-grounding crops.
 
     FOLDER/{train,valid,test}.txt                                    (also val.txt, dev.txt)
     FOLDER/NAME_images/ID.jpg
@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from mgips.data.conll import read_conll, write_conll
-from mgips.data.corpus import Corpus, Tweet
+from mgips.data.corpus import Corpus, Picture, Tweet
 from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
 from mgips.errors import DataError
@@ -47,67 +47,64 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
     """A corpus in the published layout; `name` is the NAME in its file names (the folder's own by default).
 
     Raises:
-        DataError: no texts (with all that is to be known about getting them), or a file that is wrong.
+        DataError: there are no texts (the message says how to get them), or a file is wrong.
     """
     folder = Path(folder)
     name = name or folder.resolve().name
     texts = text_files(folder, name)
-
-    images = _files(_first(folder, [f"{name}_images"]) or _only(folder, "*_images", f"{name}_images"))
-    aux = _first(folder, [f"{name}_aux_images"]) or _only(folder, "*_aux_images", f"{name}_aux_images")
+    images = _files(_find(folder, name, "images"))
+    aux = _find(folder, name, "aux_images")
     splits: dict[str, tuple[Tweet, ...]] = {}
     maps = 0
     for split, path in texts.items():
-        names = SPLITS[split]
-        found = _first(folder, [f"{name}_{n}_dict.pth" for n in names]) or next(
-            (p for n in names for p in sorted(folder.glob(f"*_{n}_dict.pth"))), None
-        )
-        crop_map = read_crop_map(found) if found else {}
-        maps += found is not None
-        crops = _files(_first(aux, [f"{n}/crops" for n in names]) if aux else None)
+        map_path = _find(folder, name, *(f"{n}_dict.pth" for n in SPLITS[split]))
+        crop_map = read_crop_map(map_path) if map_path else {}
+        maps += map_path is not None
+        crops = _files(_first(aux, [f"{n}/crops" for n in SPLITS[split]]) if aux else None)
         splits[split] = tuple(_with_pictures(tweet, images, crop_map, crops) for tweet in read_conll(path))
 
     tweets = [tweet for split in splits.values() for tweet in split]
-    have = sum(tweet.image is not None for tweet in tweets)
-    crops_found = sum(len(tweet.crops) for tweet in tweets)
+    image_count = sum(tweet.image is not None for tweet in tweets)
+    crop_count = sum(len(tweet.crops) for tweet in tweets)
     note = (
-        f"{have:,} of {len(tweets):,} images found; the default image stands in for the others. "
-        f"{maps} of 3 crop maps and {crops_found:,} of {CROPS * len(tweets):,} crops found; "
+        f"{image_count:,} of {len(tweets):,} images found; the default image stands in for the others. "
+        f"{maps} of 3 crop maps and {crop_count:,} of {CROPS * len(tweets):,} crops found; "
         "the whole image stands in for missing crops."
     )
-    return Corpus(name, **splits, source=folder, notes=(note,))
+    return Corpus(name, splits["train"], splits["dev"], splits["test"], source=folder, notes=(note,))
 
 
 def text_files(folder: Path, name: str | None = None) -> dict[str, Path]:
     """The file of each split.
 
     Raises:
-        DataError: none is there (with all that is to be known about getting them), or one is missing.
+        DataError: none is there (the message says how to get them), or one is missing.
     """
     texts = {split: _first(folder, [f"{n}.txt" for n in names]) for split, names in SPLITS.items()}
-    absent = [split for split, path in texts.items() if path is None]
-    if len(absent) == 3:
+    if not any(texts.values()):
         raise DataError(HELP.format(name=name or folder.name, folder=folder))
-    if absent:
-        wanted = " or ".join(f"{n}.txt" for n in SPLITS[absent[0]])
-        raise DataError(f"{folder} has no {absent[0]} split; put {wanted} there.")
-    return texts
+    for split, path in texts.items():
+        if path is None:
+            wanted = " or ".join(f"{n}.txt" for n in SPLITS[split])
+            raise DataError(f"{folder} has no {split} split; put {wanted} there.")
+    return {split: path for split, path in texts.items() if path}
 
 
-def _first(folder: Path | None, names: list[str]) -> Path | None:
+def _first(folder: Path, names: list[str]) -> Path | None:
     """The first of some names that exists in a folder."""
     return next((folder / name for name in names if (folder / name).exists()), None)
 
 
-def _only(folder: Path, pattern: str, usual: str) -> Path | None:
-    """The one folder that fits a pattern, in a corpus whose folder was renamed."""
-    aux = "_aux_" in usual
-    found = [p for p in folder.glob(pattern) if p.is_dir() and p.name.endswith("_aux_images") == aux]
-    return found[0] if len(found) == 1 else None
+def _find(folder: Path, name: str, *endings: str) -> Path | None:
+    """NAME_ending in a folder or, where the folder was renamed, the only ANYTHING_ending in it."""
+    others = [path for ending in endings for path in folder.glob(f"*_{ending}")]
+    others = [path for path in others if "aux_images" in endings or not path.match("*_aux_images")]
+    only = others[0] if len(others) == 1 else None
+    return _first(folder, [f"{name}_{ending}" for ending in endings]) or only
 
 
 def _files(folder: Path | None) -> dict[str, Path]:
-    """Every file of a folder by its name, in one look: no question to the disk for each tweet."""
+    """Every file of a folder by its name, listed once instead of looked up for each tweet."""
     if folder is None or not folder.is_dir():
         return {}
     with os.scandir(folder) as entries:
@@ -127,21 +124,20 @@ def read_crop_map(path: str | Path) -> dict[str, list[str]]:
     """A published map image → names of its crops, loaded without running any code it may hold.
 
     Raises:
-        DataError: the file is damaged, wants to run code, or is no map of plain names.
+        DataError: the file is damaged, holds code, or is no map of plain names.
     """
     try:
-        found = torch.load(path, weights_only=True)
+        crop_map = torch.load(path, weights_only=True)
     except Exception as error:  # torch raises many kinds here
         raise DataError(
             f"{path} is no crop map: it is damaged, or holds code, which is not run; fetch it again from its publisher."
         ) from error
-    good = isinstance(found, dict) and all(
+    if not isinstance(crop_map, dict) or not all(
         isinstance(image, str) and isinstance(names, list) and all(isinstance(n, str) and safe_name(n) for n in names)
-        for image, names in found.items()
-    )
-    if not good:
+        for image, names in crop_map.items()
+    ):
         raise DataError(f"{path} is no crop map: expected image names with lists of plain file names.")
-    return found
+    return crop_map
 
 
 def save_corpus(corpus: Corpus, folder: str | Path) -> None:
@@ -152,8 +148,8 @@ def save_corpus(corpus: Corpus, folder: str | Path) -> None:
     """
     folder, name = Path(folder), corpus.name
     for split, tweets in corpus.splits.items():
-        on_disk = {"dev": "val"}.get(split, split)
-        write_conll(tweets, folder / f"{'valid' if split == 'dev' else split}.txt")
+        text_name, picture_name = ("valid", "val") if split == "dev" else (split, split)
+        write_conll(tweets, folder / f"{text_name}.txt")
         crop_map: dict[str, list[str]] = {}
         for number, tweet in enumerate(tweets):
             if tweet.image is not None:
@@ -161,14 +157,14 @@ def save_corpus(corpus: Corpus, folder: str | Path) -> None:
             if tweet.crops:
                 names = [f"{number}_pred_yolo_crop_{place}.png" for place in range(len(tweet.crops))]
                 for crop, crop_name in zip(tweet.crops, names, strict=True):
-                    _save_png(crop, folder / f"{name}_aux_images" / on_disk / "crops" / crop_name)
+                    _save_png(crop, folder / f"{name}_aux_images" / picture_name / "crops" / crop_name)
                 crop_map[f"{tweet.id}.png"] = names
         buffer = io.BytesIO()
         torch.save(crop_map, buffer)
-        write_atomically(folder / f"{name}_{on_disk}_dict.pth", buffer.getvalue())
+        write_atomically(folder / f"{name}_{picture_name}_dict.pth", buffer.getvalue())
 
 
-def _save_png(source, path: Path) -> None:
+def _save_png(source: Picture, path: Path) -> None:
     buffer = io.BytesIO()
     open_picture(source).save(buffer, "PNG")
     write_atomically(path, buffer.getvalue())

@@ -1,14 +1,15 @@
-"""What is in a corpus and what is wrong with it: `python -m mgips audit`.
+"""What is in a corpus and what is wrong with it: `mgips audit`.
 
 Counts beside the paper's Table 1 in both readings of tags; which of the circulating versions of the files this is;
 texts and images that two splits share; pictures that are missing or broken; what `max_length` cuts off; how many
-test mentions train has already shown.
+test mentions also occur in train.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -38,13 +39,13 @@ class Version:
 
     name: str
     sha256: dict[str, str]
-    """How the SHA-256 of each split's file begins, where it is known."""
+    """The first digits of the SHA-256 of each split's file, where it is known."""
     entities: dict[str, int]
     """Entities of each split, seqeval's default reading."""
 
 
 TWEETS = {name: tuple(split["tweets"] for split in table.values()) for name, table in TABLE1.items()}
-"""Tweets in train, dev and test: what tells that a folder of any name holds one of the published corpora."""
+"""Tweets in train, dev and test: they identify a published corpus in a folder of any name."""
 
 VERSIONS: dict[str, tuple[Version, ...]] = {
     "twitter2015": (
@@ -72,13 +73,13 @@ class SplitAudit:
 
     tweets: int
     strict: dict[str, int]
-    """Entities by type in the strict IOB2 reading, which is to say B- tags; "entities" is their sum."""
+    """Entities by type in the strict IOB2 reading, that is, B- tags; "entities" is their sum."""
     default: dict[str, int]
     """The same in seqeval's default reading, where an I- without a B- before it starts an entity too."""
     without_image: int
-    """Tweets whose picture is not there."""
+    """Tweets whose picture is missing."""
     broken: tuple[str, ...]
-    """Pictures that are there and cannot be read, one sentence each."""
+    """Pictures that exist but cannot be read, one sentence each."""
     pieceless: int | None = None
     """Words that the tokenizer turns into nothing (a lone U+FE0F); None where no tokenizer was given."""
     cut: int | None = None
@@ -89,7 +90,7 @@ class SplitAudit:
 
 @dataclass(frozen=True)
 class Audit:
-    """What `audit` found."""
+    """The result of `audit`."""
 
     corpus: str
     source: str
@@ -98,7 +99,7 @@ class Audit:
     version: str
     """"original", "repaired" or "unknown"; "" for a corpus that is not a published one."""
     version_by: str
-    """How the version was told: "checksum" or "counts"."""
+    """What identified the version: "checksum" or "counts"."""
     splits: dict[str, SplitAudit]
     same_text: dict[str, int]
     """"train-dev" and so on: distinct texts that both splits hold."""
@@ -120,7 +121,7 @@ class Audit:
 
     @property
     def differences(self) -> list[str]:
-        """Where the B- tags counted here are not what Table 1 prints, one line each."""
+        """Where the B- tags counted here differ from what Table 1 prints, one line each."""
         findings = table1_files(self.published, self.counts)
         start = f"Table 1, {CORPORA.get(self.published)} "
         return [finding.sentence.removeprefix(start) for finding in findings if not finding.agrees]
@@ -130,56 +131,55 @@ class Audit:
         return {**asdict(self), "leaks": self.leaks, "differences": self.differences}
 
     def to_text(self) -> str:
-        """Everything found, as a page of text."""
+        """The whole audit as a page of text."""
         out = [f"{self.corpus} ({self.source})", ""]
         if self.published:
-            by = {"checksum": "told by checksum", "counts": "told by counts; the files' bytes are others"}
-            told = by.get(self.version_by, "neither checksums nor counts fit a version that is known")
-            out += [f"Version: {self.version} {self.published} ({told})", ""]
+            by = {"checksum": "identified by checksum", "counts": "identified by counts; the files' bytes differ"}
+            how = by.get(self.version_by, "neither checksums nor counts fit a known version")
+            out += [f"Version: {self.version} {self.published} ({how})", ""]
 
         printed = TABLE1.get(self.published)
         names = list(self.splits)
-        head = f"{'':<22}" + "".join(f"{name:>25}" for name in names)
-        out += ["Entities by B- tags (strict IOB2)" + (", beside the paper's Table 1" if printed else ""), head]
+        out += ["Entities by B- tags (strict IOB2)" + (", beside the paper's Table 1" if printed else "")]
+        out.append(f"{'':<22}" + "".join(f"{name:>25}" for name in names))
         for row in (*TYPES, "entities", "tweets"):
             cells = []
             for name in names:
-                split = self.splits[name]
-                found = split.tweets if row == "tweets" else split.strict[row]
-                paper = printed[name][row] if printed else found
-                cells.append(f"{found:,}" + (f"  ≠ {paper:,} printed" if paper != found else ""))
+                count = self.counts[name][row]
+                paper = printed[name][row] if printed else count
+                cells.append(f"{count:,}" + (f"  ≠ {paper:,} printed" if paper != count else ""))
             out.append(f"  {row:<20}" + "".join(f"{cell:>25}" for cell in cells))
         out += ["Entities by seqeval's default reading (an I- without a B- starts one too)"]
         for row in (*TYPES, "entities"):
             out.append(f"  {row:<20}" + "".join(f"{self.splits[name].default[row]:>25,}" for name in names))
 
-        def line(what: str, values: Iterable[str]) -> str:
-            return f"  {what:<38}" + "   ".join(values)
+        def line(name: str, values: Mapping[str, Any]) -> str:
+            return f"  {name:<38}" + "   ".join(f"{split} {value}" for split, value in values.items())
+
+        def by_split(cell: Callable[[SplitAudit], str]) -> dict[str, str]:
+            return {name: cell(split) for name, split in self.splits.items()}
 
         out += ["", "Between the splits"]
-        out.append(line("same text", [f"{pair} {n}" for pair, n in self.same_text.items()]))
-        out.append(line("same image id", [f"{pair} {len(ids)}" for pair, ids in self.same_image.items()]))
-        out.append(line("mentions seen in train, same type", [f"{s} {100 * x:.1f} %" for s, x in self.seen.items()]))
+        out.append(line("same text", self.same_text))
+        out.append(line("same image id", {pair: len(ids) for pair, ids in self.same_image.items()}))
+        seen = {name: f"{100 * share:.1f} %" for name, share in self.seen.items()}
+        out.append(line("mentions seen in train, same type", seen))
         if self.leaks:
             some = ", ".join(self.leaks[:10]) + (", …" if len(self.leaks) > 10 else "")
             out.append(f"  LEAK: {len(self.leaks)} test images are in train: {some}. Remove those tweets from train.")
 
         out += ["", "Pictures"]
-        out.append(
-            line("tweets without one", [f"{n} {s.without_image:,} of {s.tweets:,}" for n, s in self.splits.items()])
-        )
-        out.append(line("broken", [f"{n} {len(s.broken)}" for n, s in self.splits.items()]))
+        out.append(line("tweets without one", by_split(lambda s: f"{s.without_image:,} of {s.tweets:,}")))
+        out.append(line("broken", by_split(lambda s: str(len(s.broken)))))
         out += [f"    {problem}" for s in self.splits.values() for problem in s.broken]
 
         out += ["", f"Text, cut at {self.max_length} word pieces"]
         if any(s.cut is None for s in self.splits.values()):
             out.append("  not counted: name a tokenizer with --text-encoder")
         else:
-            out.append(line("tweets cut", [f"{n} {s.cut:,} of {s.tweets:,}" for n, s in self.splits.items()]))
-            out.append(
-                line("gold entities past the cut", [f"{n} {s.entities_past_cut}" for n, s in self.splits.items()])
-            )
-            out.append(line("words with no piece", [f"{n} {s.pieceless}" for n, s in self.splits.items()]))
+            out.append(line("tweets cut", by_split(lambda s: f"{s.cut:,} of {s.tweets:,}")))
+            out.append(line("gold entities past the cut", by_split(lambda s: str(s.entities_past_cut))))
+            out.append(line("words with no piece", by_split(lambda s: str(s.pieceless))))
         return "\n".join(out)
 
 
@@ -197,8 +197,8 @@ def audit(
     for name, tweets in corpus.splits.items():
         split = SplitAudit(
             tweets=len(tweets),
-            strict=_counts(tag[2:] for tweet in tweets for tag in tweet.tags if tag.startswith("B-")),
-            default=_counts(span.type for tweet in tweets for span in spans(tweet.words, tweet.tags)),
+            strict=_by_type(tag[2:] for tweet in tweets for tag in tweet.tags if tag.startswith("B-")),
+            default=_by_type(span.type for tweet in tweets for span in spans(tweet.words, tweet.tags)),
             without_image=sum(tweet.image is None for tweet in tweets),
             broken=tuple(_broken(tweets, progress)),
         )
@@ -220,11 +220,9 @@ def audit(
     )
 
 
-def _counts(kinds: Iterable[str]) -> dict[str, int]:
-    counts = dict.fromkeys(TYPES, 0)
-    for kind in kinds:
-        counts[kind] += 1
-    return {**counts, "entities": sum(counts.values())}
+def _by_type(kinds: Iterable[str]) -> dict[str, int]:
+    counts = Counter(kinds)
+    return {**{kind: counts[kind] for kind in TYPES}, "entities": counts.total()}
 
 
 def _mention(span: Span) -> tuple[str, str]:
@@ -249,7 +247,7 @@ def _broken(tweets: Sequence[Tweet], progress: bool) -> list[str]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         bar = tqdm(pool.map(fault, files), "pictures", len(files), disable=not progress or len(files) < 100)
-        return [found for found in bar if found is not None]
+        return [problem for problem in bar if problem is not None]
 
 
 def _cut(tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, int]:
@@ -257,25 +255,25 @@ def _cut(tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length
     cut, uncut = Batcher(tokenizer, config), Batcher(tokenizer, replace(config, max_length=10**9))
     uncut.learn_words(tweets)
     cut.learn_words(tweets)
-    found = {"pieceless": 0, "cut": 0, "entities_past_cut": 0}
     words = sorted({word for tweet in tweets for word in tweet.words})
     pieces = tokenizer(words, add_special_tokens=False)["input_ids"]
     nothing = {word for word, ids in zip(words, pieces, strict=True) if not ids}
+    pieceless = longer = past = 0
     for tweet in tweets:
         inside = len(cut.encode(tweet).first)
-        found["pieceless"] += sum(word in nothing for word in tweet.words)
-        found["cut"] += len(uncut.encode(tweet).pieces) > max_length
-        found["entities_past_cut"] += sum(span.start >= inside for span in spans(tweet.words, tweet.tags))
-    return found
+        pieceless += sum(word in nothing for word in tweet.words)
+        longer += len(uncut.encode(tweet).pieces) > max_length
+        past += sum(span.start >= inside for span in spans(tweet.words, tweet.tags))
+    return {"pieceless": pieceless, "cut": longer, "entities_past_cut": past}
 
 
 def _version(published: str, source: Path | None, splits: dict[str, SplitAudit]) -> tuple[str, str]:
-    """The version's name and how it was told."""
-    found = {}
+    """The version's name and what identified it."""
+    sha256 = {}
     if source is not None:
-        found = {split: hashlib.sha256(path.read_bytes()).hexdigest() for split, path in text_files(source).items()}
+        sha256 = {split: hashlib.sha256(path.read_bytes()).hexdigest() for split, path in text_files(source).items()}
     for version in VERSIONS[published]:
-        if len(version.sha256) == 3 and all(found.get(s, "").startswith(start) for s, start in version.sha256.items()):
+        if len(version.sha256) == 3 and all(sha256.get(s, "").startswith(start) for s, start in version.sha256.items()):
             return version.name, "checksum"
     for version in VERSIONS[published]:
         if all(splits[split].default["entities"] == count for split, count in version.entities.items()):

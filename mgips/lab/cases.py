@@ -1,7 +1,7 @@
-"""Case studies (§4.8, Figures 9 and 10): what each variant answered, and which posts show what by a stated rule.
+"""Case studies (§4.8, Figures 9 and 10): what each variant answered, and posts chosen as cases by a stated rule.
 
-Any two trained models disagree on some posts, in both directions. So a case is chosen by a rule that is written down,
-the same way each time, and comes with how many posts of how many are like it, and how many are the reverse.
+Any two trained models disagree on some posts, in both directions. So a case is chosen by a written rule, the same way
+each time, and is shown with the number of posts that are like it and the number that are the reverse.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
         tags: for each test post the ids of its predicted tags, one digit a word (C = 9, in the order of `TAGS`).
         mined: for each test post its K most relevant images of the test split, as [place in the split, cosine]; []
             for a model without a contrastive part.
-        errors: see `mgips.evaluate.error_kinds`.
+        errors: see `mgips.lab.error_kinds.error_kinds`.
     """
     data = TweetDataset(corpus.test, model.batcher, progress=False)
     predicted = model.predict_dataset(data)
     pairs: list[list[list[float]]] = []
     if model.config.contrast:
-        found = mine_dataset(model, data, model.config.k, progress=False)
-        rows = zip(found.index.tolist(), found.score.tolist(), strict=True)
+        mined = mine_dataset(model, data, model.config.k, progress=False)
+        rows = zip(mined.index.tolist(), mined.score.tolist(), strict=True)
         pairs = [[[i, round(s, 4)] for i, s in zip(*row, strict=True)] for row in rows]
     return {
         "tags": ["".join(str(TAG_IDS[tag]) for tag in tags) for tags in predicted],
@@ -69,19 +69,19 @@ class Answers:
 
 
 def answers(seed: int, tweets: Sequence[Tweet], kept: Mapping[str, Mapping[str, Any]]) -> Answers:
-    """From what `collect` gave for each row, "full" among them.
+    """Read back what `collect` returned for each row, "full" among them.
 
     Raises:
-        ConfigError: posts of which it is not known whether their picture is related.
+        ConfigError: posts for which it is not known whether their picture is related.
     """
     if any(tweet.truth is None for tweet in tweets):
         raise ConfigError("The cases need to know which pictures are unrelated, and only TinyTweets does.")
-    tags = {row: [[TAGS[int(digit)] for digit in word] for word in one["tags"]] for row, one in kept.items()}
+    tags = {row: [[TAGS[int(digit)] for digit in post] for post in record["tags"]] for row, record in kept.items()}
     return Answers(seed, tweets, tags, [[(int(i), s) for i, s in row] for row in kept["full"]["mined"]])
 
 
 def load_answers(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> list[Answers]:
-    """What the runs of the grid answered, one a seed, on TinyTweets drawn anew.
+    """What the runs of the grid answered, one entry per seed, on TinyTweets drawn anew.
 
     Raises:
         DataError: a run was made on other posts than this version draws, or kept no answers.
@@ -90,7 +90,7 @@ def load_answers(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> li
     for row, results in load_results(GRID, corpus, folder).items():
         for result in results:
             by_seed.setdefault(result.seed, {})[row] = result.record
-    found = []
+    seeds = []
     for seed, records in sorted(by_seed.items()):
         drawn = grid_corpus(corpus, seed)
         for row, record in records.items():
@@ -99,8 +99,8 @@ def load_answers(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> li
                     f"{row}-s{seed} of {GRID} was not made on the posts of seed {seed}, or kept no answers; "
                     f"remove its file and run the grid again."
                 )
-        found.append(answers(seed, drawn.test, {row: record["cases"] for row, record in records.items()}))
-    return found
+        seeds.append(answers(seed, drawn.test, {row: record["cases"] for row, record in records.items()}))
+    return seeds
 
 
 # ---- rules ----
@@ -122,24 +122,15 @@ class Rule:
     """Only posts that have a picture which does not belong to them."""
 
 
+# fmt: off
 RULES = (
     Rule("a", "the full model is right, w/o IPS-CL wrong", "w/o IPS-CL right, the full model wrong", True, ("no-ips",)),
-    Rule(
-        "b",
-        "the picture is unrelated, the full model right, w/o MGI wrong",
-        "w/o MGI right, the full model wrong",
-        True,
-        ("no-mgi",),
-        unrelated=True,
-    ),
-    Rule(
-        "c",
-        "the full model is wrong, another variant right",
-        "the full model right, another variant wrong",
-        False,
-        ("no-ips", "no-mgi", "text"),
-    ),
+    Rule("b", "the picture is unrelated, the full model right, w/o MGI wrong", "w/o MGI right, the full model wrong",
+         True, ("no-mgi",), unrelated=True),
+    Rule("c", "the full model is wrong, another variant right", "the full model right, another variant wrong",
+         False, ("no-ips", "no-mgi", "text")),
 )
+# fmt: on
 """(a): only with IPS-CL. (b): in spite of the picture. (c): the failure."""
 
 
@@ -156,33 +147,30 @@ class Tally:
     right: int
     """Of these, posts that the full model gets right."""
     difference: Difference | None
-    """Share of right posts, the full model's minus the other's, where there is one other."""
+    """Share of right posts, the full model's minus the other's, for a rule with a single other row."""
 
 
-def fitting(rule: Rule, one: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fitting(rule: Rule, answered: Answers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Posts that fit a rule, posts that fit its reverse, and posts that could: (N,) bool each."""
-    right = one.right
-    full = right["full"] == rule.full_right
-    others = np.stack([right[row] == rule.full_right for row in rule.against])
-    could = np.array([not rule.unrelated or (t.image is not None and not t.truth.related) for t in one.tweets])
-    return could & full & ~others.all(0), could & ~full & others.any(0), could
+    full, *others = (answered.right[row] == rule.full_right for row in ("full", *rule.against))
+    could = np.array([not rule.unrelated or (t.image is not None and not t.truth.related) for t in answered.tweets])
+    return could & full & ~np.all(others, 0), could & ~full & np.any(others, 0), could
 
 
-def tally(rule: Rule, found: Sequence[Answers]) -> Tally:
+def tally(rule: Rule, seeds: Sequence[Answers]) -> Tally:
     """Count a rule over all seeds, with the interval of `paired_bootstrap` over seeds and posts."""
-    like = reverse = of = right = 0
-    pairs = []
-    for one in found:
-        fits, turned, could = fitting(rule, one)
-        like, reverse, of = like + int(fits.sum()), reverse + int(turned.sum()), of + int(could.sum())
-        right += int(one.right["full"][could].sum())
+    totals = np.zeros(4, dtype=int)
+    first, second = [], []
+    for answered in seeds:
+        fits, turned, could = fitting(rule, answered)
+        rows = {row: right[could] for row, right in answered.right.items()}
+        totals += fits.sum(), turned.sum(), could.sum(), rows["full"].sum()
         if len(rule.against) == 1 and could.any():
-            # One "entity" a post, found by all: F1 is then the share of posts that are right.
-            pairs.append(
-                [np.stack([one.right[row][could], *np.ones((2, could.sum()))], 1) for row in (*rule.against, "full")]
-            )
-    difference = paired_bootstrap(*zip(*pairs, strict=True)) if pairs else None
-    return Tally(like, reverse, of, right, difference)
+            # One "entity" per post, predicted by all: F1 is then the share of posts that are right.
+            for side, row in ((first, rule.against[0]), (second, "full")):
+                side.append(np.stack([rows[row], *np.ones((2, could.sum()))], 1))
+    like, reverse, of, right = totals.tolist()
+    return Tally(like, reverse, of, right, paired_bootstrap(first, second) if first else None)
 
 
 @dataclass(frozen=True)
@@ -200,20 +188,24 @@ class Case:
     """The K images that the full model mined: the post of each, its cosine, and whether it is truly relevant."""
 
 
-def choose(rule: Rule, found: Sequence[Answers]) -> Case | None:
+def choose(rule: Rule, seeds: Sequence[Answers]) -> Case | None:
     """The case that a card shows, of all that fit; None where none does.
 
-    The order: posts with a picture; the fewest variants that are on the full model's side (right with it, or wrong);
-    the most truly relevant images among those mined; the earliest seed and place. Nobody picks.
+    Order of preference: posts with a picture; the fewest variants on the full model's side (right with it, or wrong);
+    the most truly relevant images among those mined; the earliest seed and place. No case is picked by hand.
     """
     cases = []
-    for one in found:
-        right = one.right
-        for place in np.flatnonzero(fitting(rule, one)[0]).tolist():
-            tweet = one.tweets[place]
-            images = [(one.tweets[i], score, relevant(tweet, one.tweets[i])) for i, score in one.mined[place]]
-            case = Case(rule, one.seed, place, tweet, {row: tags[place] for row, tags in one.tags.items()}, images)
+    for answered in seeds:
+        right = answered.right
+        for place in np.flatnonzero(fitting(rule, answered)[0]).tolist():
+            tweet = answered.tweets[place]
+            images = [
+                (answered.tweets[i], score, relevant(tweet, answered.tweets[i])) for i, score in answered.mined[place]
+            ]
+            case = Case(
+                rule, answered.seed, place, tweet, {row: tags[place] for row, tags in answered.tags.items()}, images
+            )
             beside = sum(bool(values[place]) == rule.full_right for values in right.values())
-            order = tweet.image is None, beside, -sum(known for *_, known in images), one.seed, place
+            order = tweet.image is None, beside, -sum(known for *_, known in images), answered.seed, place
             cases.append((order, case))
     return min(cases, key=lambda pair: pair[0])[1] if cases else None

@@ -1,9 +1,9 @@
-"""The same posts with other pictures: what a model does with them shows what its images are worth."""
+"""The same posts with other pictures: the change in a model's predictions shows how much it uses its images."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,13 +17,13 @@ NOISE_SIDE = 32
 
 
 def blank(tweets: Sequence[Tweet]) -> list[Tweet]:
-    """Every picture taken away; the model sees the default image."""
+    """Every picture removed; the model sees the default image."""
     return [replace(tweet, image=None, crops=()) for tweet in tweets]
 
 
 @dataclass(frozen=True)
 class Noise:
-    """A picture of random pixels, always the same ones for one name (a `mgips.data.corpus.Drawing`)."""
+    """A picture of random pixels, always the same for the same name (a `mgips.data.corpus.Drawing`)."""
 
     name: str
 
@@ -39,7 +39,7 @@ class Noise:
 
 
 def noise(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
-    """Every picture and every crop replaced by random pixels of its own, told by the seed and the post's id.
+    """Every picture and every crop replaced by random pixels of its own, seeded by `seed` and the post's id.
 
     Posts without a picture stay without, and keep their number of crops.
     """
@@ -64,7 +64,7 @@ def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.n
 
     Posts with a picture are grouped by the set of types of their gold entities (seqeval's default reading; no entity
     at all is a set too). In each group the pictures are passed on along one random cycle, so each is used exactly
-    once and nobody keeps theirs.
+    once and no post keeps its own.
 
     Returns:
         The posts; and (N,) bool, the posts that keep their picture because no other post has both a picture and
@@ -79,12 +79,10 @@ def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.n
     return _passed_on(tweets, list(groups.values()), np.random.RandomState(seed)), alone
 
 
-def with_pictures_of(tweets: Sequence[Tweet], index: Sequence[int]) -> list[Tweet]:
-    """Each post with the picture and crops of the post at place `index[i]`, (N,) integers."""
-    return [
-        replace(tweet, image=tweets[int(i)].image, crops=tweets[int(i)].crops)
-        for tweet, i in zip(tweets, index, strict=True)
-    ]
+def with_pictures_of(tweets: Sequence[Tweet], index: Iterable[int]) -> list[Tweet]:
+    """Each post i with the picture and crops of the post at place `index[i]`; N indices."""
+    givers = [tweets[int(i)] for i in index]
+    return [replace(tweet, image=giver.image, crops=giver.crops) for tweet, giver in zip(tweets, givers, strict=True)]
 
 
 def _passed_on(tweets: Sequence[Tweet], groups: Sequence[Sequence[int]], rng: np.random.RandomState) -> list[Tweet]:
@@ -92,5 +90,5 @@ def _passed_on(tweets: Sequence[Tweet], groups: Sequence[Sequence[int]], rng: np
     index = np.arange(len(tweets))
     for group in groups:
         cycle = rng.permutation(np.array(group, dtype=np.int64))
-        index[cycle] = np.roll(cycle, 1)  # one cycle: nobody keeps theirs
+        index[cycle] = np.roll(cycle, 1)  # one cycle: no post keeps its own
     return with_pictures_of(tweets, index)

@@ -29,7 +29,7 @@ class Demo:
     text: float
     full: float
     blank: float
-    """The full model, every picture taken away at test time."""
+    """The full model, every picture removed at test time."""
     shuffled: float
     """The full model, every picture given to another post."""
     mining: MiningPrecision
@@ -37,10 +37,13 @@ class Demo:
     seconds: float
 
     def __str__(self) -> str:
-        def row(what: str, value: float, note: str = "") -> str:
-            return f"  {what:<46}{100 * value:6.1f}   {note}".rstrip()
+        def row(name: str, value: float, note: str = "") -> str:
+            return f"  {name:<46}{100 * value:6.1f}   {note}".rstrip()
 
-        gain = 100 * (self.full - self.text)
+        def gain(value: float) -> str:
+            return f"{100 * (value - self.text):+.1f}"
+
+        mining = self.mining
         return "\n".join(
             [
                 f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)",
@@ -50,16 +53,12 @@ class Demo:
                 row("best possible with the best image of the day", self.ceilings["mined"], "ceiling"),
                 "",
                 row("text only", self.text),
-                row("full model", self.full, f"{gain:+.1f} with images"),
-                row("full model, blank images at test", self.blank, f"{100 * (self.blank - self.text):+.1f}"),
-                row("full model, shuffled images at test", self.shuffled, f"{100 * (self.shuffled - self.text):+.1f}"),
+                row("full model", self.full, f"{gain(self.full)} with images"),
+                row("full model, blank images at test", self.blank, gain(self.blank)),
+                row("full model, shuffled images at test", self.shuffled, gain(self.shuffled)),
                 "",
-                row(f"mining precision@{self.k}", self.mining.precision, f"chance {100 * self.mining.chance:.1f}"),
-                row(
-                    "  without the text's own image",
-                    self.mining.others,
-                    f"chance {100 * self.mining.others_chance:.1f}",
-                ),
+                row(f"mining precision@{self.k}", mining.precision, f"chance {100 * mining.chance:.1f}"),
+                row("  without the text's own image", mining.others, f"chance {100 * mining.others_chance:.1f}"),
             ]
         )
 
@@ -82,7 +81,7 @@ def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True)
         runs[variant] = train(corpus, model, config, place, progress=progress)
 
     full, gold = runs["full"].model, [tweet.tags for tweet in corpus.test]
-    found = Demo(
+    result = Demo(
         seed=seed,
         ceilings={name: oracle(corpus.test)[name] for name in ("text", "own_image", "mined")},
         text=runs["text"].test.f1,
@@ -93,8 +92,8 @@ def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True)
         k=full.config.k,
         seconds=round(time.perf_counter() - started, 1),
     )
-    (folder / "demo.json").write_text(json.dumps(asdict(found), indent=2) + "\n", encoding="utf-8")
-    print(f"\n{found}\n")
-    print(f"{found.seconds:.0f} seconds. The runs are in {folder}/text and {folder}/full.")
+    (folder / "demo.json").write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
+    print(f"\n{result}\n")
+    print(f"{result.seconds:.0f} seconds. The runs are in {folder}/text and {folder}/full.")
     print("Next: mgips predict, evaluate and train (--help each), or `make lab` for the notebooks.")
-    return found
+    return result

@@ -1,4 +1,4 @@
-"""`python -m mgips doctor`: what is installed and found here, and what to do about the rest."""
+"""`mgips doctor`: what is installed and found on this machine, and how to get the rest."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked for."""
+    """The result of looking for one thing."""
 
-    what: str
+    name: str
     ok: bool
-    told: str
-    """What was found, or for what it is missing."""
+    detail: str
+    """What was found, or what it is needed for."""
     remedy: str = ""
     """What to do where it is missing."""
 
@@ -51,23 +51,25 @@ def check(root: str | Path | None = None) -> list[Check]:
     Args:
         root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
     """
+    slow = "" if torch.cuda.is_available() else " (no CUDA device: the tiny preset is fine, base needs a GPU)"
+    chromium, needed = browser(), "needed only for `make test-browser`"
     return [
         Check("mgips", True, f"{mgips.__version__} on Python {platform.python_version()}, {platform.system()}"),
         *(_package(name, use) for name, use in PACKAGES.items()),
-        _device(),
+        Check("device", True, device_name() + slow),
         *(_corpus(name, root) for name in NAMES),
         *(_encoder(name) for name in encoders()),
-        _browser(),
+        Check("Chromium", bool(chromium), chromium or needed, "apt install chromium, or set BROWSER_PATH"),
         _writable(Path("runs")),
     ]
 
 
 def report(checks: list[Check]) -> str:
     """The checks as lines of text."""
-    width = max(len(check.what) for check in checks) + 2
+    width = max(len(check.name) for check in checks) + 2
     lines = []
     for check in checks:
-        lines.append(f"{'OK     ' if check.ok else 'missing'}  {check.what:<{width}}{check.told}")
+        lines.append(f"{'OK     ' if check.ok else 'missing'}  {check.name:<{width}}{check.detail}")
         if not check.ok:
             lines += [f"{'':{width + 9}}→ {line}" for line in check.remedy.splitlines()]
     return "\n".join(lines)
@@ -75,12 +77,12 @@ def report(checks: list[Check]) -> str:
 
 def encoders() -> list[str]:
     """The pretrained encoders that the presets name."""
-    named = [name for model, _ in PRESETS.values() for name in (model.text_encoder, model.image_encoder)]
-    return [name for name in dict.fromkeys(named) if name != RANDOM]
+    names = [name for model, _ in PRESETS.values() for name in (model.text_encoder, model.image_encoder)]
+    return [name for name in dict.fromkeys(names) if name != RANDOM]
 
 
 def device_name() -> str:
-    """The device that models run on here, in words: the first line of every notebook."""
+    """The device that models run on, in words: the first line of every notebook."""
     if torch.cuda.is_available():
         memory = torch.cuda.get_device_properties(0).total_memory / 2**30
         bf16 = "bf16" if torch.cuda.is_bf16_supported() else "no bf16"
@@ -102,11 +104,6 @@ def _package(name: str, use: str) -> Check:
         return Check(name, False, f"needed for {use}", INSTALL)
 
 
-def _device() -> Check:
-    slow = "" if torch.cuda.is_available() else " (no CUDA device: the tiny preset is fine, base needs a GPU)"
-    return Check("device", True, device_name() + slow)
-
-
 def _corpus(name: str, root: str | Path | None) -> Check:
     if name == "tinytweets":
         return Check(name, True, "drawn by the package")
@@ -124,16 +121,8 @@ def _encoder(name: str) -> Check:
     cached = try_to_load_from_cache(name, "config.json")
     if isinstance(cached, str):
         return Check(name, True, "in the Hugging Face cache")
-    return Check(
-        name, False, "not in the Hugging Face cache", "fetched on first use; offline, name a local folder instead"
-    )
-
-
-def _browser() -> Check:
-    path = browser()
-    if path:
-        return Check("Chromium", True, path)
-    return Check("Chromium", False, "needed only for `make test-browser`", "apt install chromium, or set BROWSER_PATH")
+    remedy = "fetched on first use; offline, name a local folder instead"
+    return Check(name, False, "not in the Hugging Face cache", remedy)
 
 
 def _writable(folder: Path) -> Check:

@@ -7,18 +7,15 @@ from collections.abc import Sequence
 
 from seqeval.metrics.sequence_labeling import get_entities
 
-# ---- kinds of error ----
-
 Chunk = tuple[str, int, int]
-"""As seqeval has it: type, first and last word."""
-
+"""seqeval's entity: type, first and last word."""
 
 ERRORS = ("boundary", "type", "boundary and type", "missed", "spurious")
-"""What an entity that is not right can be, see `matched`."""
+"""The ways in which an entity can be wrong, see `matched`."""
 
 
 def matched(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, Chunk | None, Chunk | None]]:
-    """The gold and the predicted entities of one tweet (default reading), paired off, in the order of their words.
+    """The gold and the predicted entities of one tweet (default reading), matched one to one, in the order of their words.
 
     Each entity is used once. Pairs are made in four rounds: the same words and type ("right"); the same words, another
     type ("type"); words in common, the same type ("boundary"); words in common, another type ("boundary and type").
@@ -35,7 +32,7 @@ def matched(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, Ch
         (False, True): "boundary",
         (False, False): "boundary and type",
     }
-    found = []
+    matches: list[tuple[str, Chunk | None, Chunk | None]] = []
     for (words, type_), kind in rounds.items():
         pairs = [
             (g, p)
@@ -47,13 +44,13 @@ def matched(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, Ch
             if g in left[0] and p in left[1]:
                 left[0].remove(g)
                 left[1].remove(p)
-                found.append((kind, g, p))
-    found += [("missed", g, None) for g in left[0]] + [("spurious", None, p) for p in left[1]]
-    return sorted(found, key=lambda pair: (pair[1] or pair[2])[1:])
+                matches.append((kind, g, p))
+    matches += [("missed", g, None) for g in left[0]] + [("spurious", None, p) for p in left[1]]
+    return sorted(matches, key=lambda match: (match[1] or match[2] or ())[1:])
 
 
 def _common(a: Chunk, b: Chunk) -> int:
-    """Words in both."""
+    """Number of words in both; 0 or less where there is none."""
     return min(a[2], b[2]) - max(a[1], b[1]) + 1
 
 

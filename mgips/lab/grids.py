@@ -1,4 +1,7 @@
-"""The grids behind Tables 2-3, Figures 5-11 and the tests of trust, declared: rows, seeds, settings."""
+"""The grids behind Tables 2-3, Figures 5-11 and the tests of trust, declared: rows, seeds, settings.
+
+`mgips sweep NAME` runs what a grid still lacks; `mgips sweep --help` lists corpora, presets and options.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,19 @@ class Row:
     changes: dict[str, Any] = field(default_factory=dict)
     """Fields of ModelConfig or TrainConfig."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """More of them, which go with the grid's own preset and are left out where another is named."""
+    """More of them, which belong to the grid's own preset and are dropped where another preset is named."""
     share: float = 1.0
     """Share of the training split that is used: its first part, after a shuffle by the seed."""
     edit: str = ""
-    """What the authors' released code does otherwise: a name of `mgips.integrity.EDITS`."""
+    """What the authors' released code does otherwise: a name of `mgips.lab.integrity.EDITS`."""
     leak: tuple[float, float] = (0.0, 0.0)
-    """Shares of dev and of test that are put into train, to measure what that does (`mgips.integrity.leaky`)."""
+    """Shares of dev and of test that are put into train, to measure the effect (`mgips.lab.integrity.leaky`)."""
     seeds: tuple[int, ...] = ()
     """Its own seeds, where they are fewer than the grid's."""
     collect: tuple[str, ...] = ()
-    """What its runs keep besides their scores: names of `COLLECTORS`."""
-    x: float | None = None
-    """Its place on the figure's axis."""
+    """What its runs keep besides their scores: names of `mgips.lab.sweep.COLLECTORS`, or "by_test"."""
+    x: int = 0
+    """Its place on the figure's axis, where the figure has one."""
 
 
 @dataclass(frozen=True)
@@ -51,147 +54,98 @@ class Grid:
     """The grid and the row that its rows are compared with."""
 
 
+LABELS = {
+    "full": "full",
+    "no-ips": "w/o IPS-CL",
+    "no-mgi": "w/o MGI",
+    "no-row": "w/o row weights",
+    "no-column": "w/o column weights",
+    "no-cl": "w/o CL",
+    "no-contrast": "w/o IPS-CL and CL",
+    "no-mutual": "w/o mutual attention",
+    "text": "text only",
+}
+"""What tables and figures call the variants."""
+
+
+def variants(*names: str, collect: tuple[str, ...] = ()) -> tuple[Row, ...]:
+    """One row for each variant, of the same name."""
+    return tuple(Row(name, LABELS[name], name, collect=collect) for name in names)
+
+
 # Table 2's text rows, with a small pretrained encoder in BERT's place: settings, and numbers of seeds, that two CPU
-# cores can pay for. On a GPU ask for more: `--seeds 0 1 2 3 4`; what is there is counted.
+# cores can afford. On a GPU ask for more seeds (`--seeds 0 1 2 3 4`); tables and figures use all runs that exist.
+# Row names are those of `mgips.lab.paper.tables.TABLE2`'s text baselines in lower case.
 TRANSFORMER = {"epochs": 4, "batch_size": 32, "lr_text": 2e-4, "precision": "bf16"}
-
-
 FROM_SCRATCH = {"epochs": 15, "batch_size": 32}
-
-
 TEXT_ROWS = (
     Row("bilstm-crf", "BiLSTM-CRF", "bilstm-crf", settings=FROM_SCRATCH, seeds=(0,)),
     Row("cnn-bilstm-crf", "CNN-BiLSTM-CRF", "cnn-bilstm-crf", FROM_SCRATCH, seeds=(0,)),
     Row("bert", "BERT", "bert", settings=TRANSFORMER, seeds=(0,)),
-    Row("bert-crf", "BERT-CRF", "text", settings=TRANSFORMER, collect=("by_test", "readings")),
+    Row("bert-crf", "BERT-CRF", "text", settings=TRANSFORMER, collect=("by_test", "readings")),  # MGIPS-CL's text side
     Row("bert-bilstm-crf", "BERT-BiLSTM-CRF", "bert-bilstm-crf", settings=TRANSFORMER, seeds=(0,)),
 )
-"""Row names are those of `mgips.paper.TABLE2`'s text baselines in small letters. BERT-CRF is MGIPS-CL's text variant."""
 
+ABLATION = (
+    *variants("full", "no-ips", "no-mgi", "no-row", "no-column", "no-cl", "no-contrast", "no-mutual"),
+    Row("unimodal", "contrast on unimodal features", changes={"contrast_on": "unimodal"}),
+    Row("tau-0.1", "τ = 0.1", changes={"temperature": 0.1}),
+    Row("mean", "weights average 1", changes={"weight_scale": "mean"}),
+    Row("mean-no-mutual", "weights average 1, w/o mutual att.", "no-mutual", {"weight_scale": "mean"}),
+    *variants("text"),
+)
 
-GRIDS = {
-    grid.name: grid
-    for grid in (
-        Grid(
-            "table2-text",
-            "Text rows of Table 2, on the Twitter corpora",
-            TEXT_ROWS,
-            (0, 1, 2),
-            base="minilm",
-            reference=("table2-text", "bert-crf"),
-        ),
-        Grid(
-            "table3",
-            "Ablation (Table 3), and the switches that the paper does not ablate",
-            (
-                Row("full", "full"),
-                Row("no-ips", "w/o IPS-CL", "no-ips"),
-                Row("no-mgi", "w/o MGI", "no-mgi"),
-                Row("no-row", "w/o row weights", "no-row"),
-                Row("no-column", "w/o column weights", "no-column"),
-                Row("no-cl", "w/o CL", "no-cl"),
-                Row("no-contrast", "w/o IPS-CL and CL", "no-contrast"),
-                Row("no-mutual", "w/o mutual attention", "no-mutual"),
-                Row("unimodal", "contrast on unimodal features", changes={"contrast_on": "unimodal"}),
-                Row("tau-0.1", "τ = 0.1", changes={"temperature": 0.1}),
-                Row("mean", "weights average 1", changes={"weight_scale": "mean"}),
-                Row("mean-no-mutual", "weights average 1, w/o mutual att.", "no-mutual", {"weight_scale": "mean"}),
-                Row("text", "text only", "text"),
-            ),
-            (0, 1, 2, 3, 4),
-            reference=("table3", "full"),
-        ),
-        Grid(
-            "fig5",
-            "Relevance of one batch (Figure 5)",
-            (Row("full", "full", collect=("relevance",)),),
-            (0,),
-        ),
-        Grid(
-            "fig6",
-            "Number of implicit positives K (Figure 6)",
-            tuple(Row(f"k{k}", f"K = {k}", changes={"k": k}, x=k) for k in range(1, 7)),
-            (0, 1, 2),
-            reference=("fig6", "k3"),
-        ),
-        Grid(
-            "fig7",
-            "Number of interweave encoders L (Figure 7)",
-            tuple(Row(f"l{n}", f"L = {n}", changes={"interweave_encoders": n}, x=n) for n in range(1, 8)),
-            (0, 1, 2),
-            reference=("fig7", "l1"),
-        ),
-        Grid(
-            "fig8",
-            "Share of the training data (Figure 8)",
-            tuple(
-                Row(f"{variant}-{percent}", f"{variant}, {percent} %", variant, share=percent / 100, x=percent)
-                for variant in ("full", "text")
-                for percent in (10, 20, 30, 40, 50, 100)
-            ),
-            (0, 1, 2),
-        ),
-        Grid(
-            "fig9",
-            "What each variant predicts for each post (Figures 9 and 10)",
-            (
-                Row("full", "full", collect=("cases",)),
-                Row("no-ips", "w/o IPS-CL", "no-ips", collect=("cases",)),
-                Row("no-mgi", "w/o MGI", "no-mgi", collect=("cases",)),
-                Row("text", "text only", "text", collect=("cases",)),
-            ),
-            (0, 1, 2),
-        ),
-        Grid(
-            "fig11",
-            "Entity vectors on their way through the model (Figure 11)",
-            (
-                Row("full", "full", collect=("representation",)),
-                Row("text", "text only", "text", collect=("representation",)),
-            ),
-            (0, 1, 2),
-        ),
-        Grid(
-            "probe",
-            "What other pictures do to a trained model",
-            (
-                Row("full", "full", collect=("probe",)),
-                Row("text", "text only", "text", collect=("probe",)),
-            ),
-            (0, 1, 2, 3, 4),
-        ),
-        Grid(
-            "protocol",
-            "Clean training against test posts in train, and against choosing the epoch by test F1",
-            (
-                Row("clean", "clean", collect=("by_test",)),
-                # dev and test shares that the released reader's offsets give: Twitter-2015 with those named in a
-                # comment there, Twitter-2017, and Twitter-2015 as shipped
-                Row("leak-7.9", "7.9 % of test in train", leak=(0.130, 0.079), collect=("by_test",)),
-                Row("leak-9.7", "9.7 % of test in train", leak=(0.097, 0.097), collect=("by_test",)),
-                Row("leak-80", "80 % of test in train", leak=(0.347, 0.800), collect=("by_test",)),
-            ),
-            (0, 1, 2, 3, 4),
-            reference=("protocol", "clean"),
-        ),
-        Grid(
-            "switches",
-            "What the authors' released code does otherwise, one at a time",
-            (
-                Row("printed-column", "eq. 6 as printed", changes={"column_weights": "printed"}),
-                Row("column-shift", "column weights minus 0.05", edit="shift-columns"),
-                Row("frozen-image-mge", "image-guided MGE without gradient", edit="detach-image-guided"),
-                Row("scalar-gate", "one gate a token", changes={"gate": "scalar"}),
-                Row("frozen-gate", "gate not trained", edit="freeze-gate"),
-                Row("unmasked-pads", "padding visible", edit="show-padding"),
-                Row("one-loss", "one contrastive loss", edit="one-loss"),
-                Row("neftune", "NEFTune noise", edit="neftune"),
-            ),
-            (0, 1, 2),
-            reference=("table3", "full"),
-        ),
-    )
-}
+SHARES = tuple(
+    Row(f"{variant}-{percent}", f"{variant}, {percent} %", variant, share=percent / 100, x=percent)
+    for variant in ("full", "text")
+    for percent in (10, 20, 30, 40, 50, 100)
+)
+
+# Dev and test shares that the released reader's offsets give: Twitter-2015 with those named in a comment there,
+# Twitter-2017, and Twitter-2015 as shipped.
+LEAKS = (
+    Row("clean", "clean", collect=("by_test",)),
+    Row("leak-7.9", "7.9 % of test in train", leak=(0.130, 0.079), collect=("by_test",)),
+    Row("leak-9.7", "9.7 % of test in train", leak=(0.097, 0.097), collect=("by_test",)),
+    Row("leak-80", "80 % of test in train", leak=(0.347, 0.800), collect=("by_test",)),
+)
+
+SWITCHES = (
+    Row("printed-column", "eq. 6 as printed", changes={"column_weights": "printed"}),
+    Row("column-shift", "column weights minus 0.05", edit="shift-columns"),
+    Row("frozen-image-mge", "image-guided MGE without gradient", edit="detach-image-guided"),
+    Row("scalar-gate", "one gate a token", changes={"gate": "scalar"}),
+    Row("frozen-gate", "gate not trained", edit="freeze-gate"),
+    Row("unmasked-pads", "padding visible", edit="show-padding"),
+    Row("one-loss", "one contrastive loss", edit="one-loss"),
+    Row("neftune", "NEFTune noise", edit="neftune"),
+)
+
+K_ROWS = tuple(Row(f"k{k}", f"K = {k}", changes={"k": k}, x=k) for k in range(1, 7))
+L_ROWS = tuple(Row(f"l{n}", f"L = {n}", changes={"interweave_encoders": n}, x=n) for n in range(1, 8))
+CASES = variants("full", "no-ips", "no-mgi", "text", collect=("cases",))
+STEPS, PROBED = (variants("full", "text", collect=(kept,)) for kept in ("representation", "probe"))
+THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
+
+# fmt: off
+GRIDS = {grid.name: grid for grid in (
+    Grid("table2-text", "Text rows of Table 2, on the Twitter corpora", TEXT_ROWS, THREE, "minilm",
+         reference=("table2-text", "bert-crf")),
+    Grid("table3", "Ablation (Table 3), and the switches that the paper does not ablate", ABLATION, FIVE,
+         reference=("table3", "full")),
+    Grid("fig5", "Relevance of one batch (Figure 5)", variants("full", collect=("relevance",)), (0,)),
+    Grid("fig6", "Number of implicit positives K (Figure 6)", K_ROWS, THREE, reference=("fig6", "k3")),
+    Grid("fig7", "Number of interweave encoders L (Figure 7)", L_ROWS, THREE, reference=("fig7", "l1")),
+    Grid("fig8", "Share of the training data (Figure 8)", SHARES, THREE),
+    Grid("fig9", "What each variant predicts for each post (Figures 9 and 10)", CASES, THREE),
+    Grid("fig11", "Entity vectors on their way through the model (Figure 11)", STEPS, THREE),
+    Grid("probe", "What other pictures do to a trained model", PROBED, FIVE),
+    Grid("protocol", "Clean training against test posts in train, and against choosing the epoch by test F1", LEAKS,
+         FIVE, reference=("protocol", "clean")),
+    Grid("switches", "What the authors' released code does otherwise, one at a time", SWITCHES, THREE,
+         reference=("table3", "full")),
+)}
+# fmt: on
 
 
 def find_grid(name: str) -> Grid:

@@ -2,7 +2,7 @@
 
 Everything here is for measuring (`mgips sweep protocol`, `mgips sweep switches`): it departs from the paper or from a
 clean protocol on purpose. `mgips.train` reaches none of it, and refuses a corpus whose test posts are in train. The
-item numbers are those of `mgips.released`.
+item numbers are those of `mgips.lab.paper.released`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mgips.errors import ConfigError
 from mgips.evaluate import score
 from mgips.lab.stats import tweet_counts
 from mgips.model.contrastive import mine
-from mgips.model.interweave import MGE
+from mgips.model.interweave import MGE, InterweaveEncoder
 from mgips.model.mgips import MGIPS, Contrast, Loss, Output
 from mgips.model.mutual_attention import MutualAttentionEncoder
 from mgips.model.pretrained import reach
@@ -52,7 +52,7 @@ class TestWatcher:
     Call it whenever a step of `mgips.Trainer` ends an epoch.
     """
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test class of pytest
 
     def __init__(self, corpus: Corpus) -> None:
         self.tweets = corpus.test
@@ -83,7 +83,7 @@ LENGTHS = (40, 64, 128)
 
 
 def readings(model: MGIPS, tweets: Sequence[Tweet]) -> list[dict[str, Any]]:
-    """Test F1 of one model by what counts as gold: seqeval's default reading or strict IOB2, whole gold or gold cut
+    """Test F1 of one model for each definition of the gold: seqeval's default reading or strict IOB2, whole gold or gold cut
     with the text at `max_length`. For a text-only model at each of `LENGTHS` that its encoder reads; else at its own.
 
     Returns:
@@ -101,10 +101,9 @@ def readings(model: MGIPS, tweets: Sequence[Tweet]) -> list[dict[str, Any]]:
         cut = [[tags[:n] for tags, n in zip(side, inside, strict=True)] for side in (gold, predicted)]
         for scheme in ("default", "strict"):
             for name, (a, b) in {"whole": (gold, predicted), "cut": cut}.items():
-                found = score(a, b, scheme)
-                rows.append(
-                    {"max_length": length, "scheme": scheme, "gold": name, "f1": found.f1, "support": found.support}
-                )
+                result = score(a, b, scheme)
+                reading = {"max_length": length, "scheme": scheme, "gold": name}
+                rows.append({**reading, "f1": result.f1, "support": result.support})
     return rows
 
 
@@ -137,37 +136,44 @@ class OneLoss(MGIPS):
     def loss(self, out: Output, batch: Batch) -> Loss:
         """The CRF's loss and the one contrastive loss."""
         loss = super().loss(out, batch)
+        assert loss.contrast is not None, "a model with a contrastive part"
         scores = loss.contrast.relevance.T / self.config.temperature  # (N, N), rows are images
         positives = mine(scores, min(self.config.k, len(scores)))
         chosen = scores.masked_fill(~positives, torch.finfo(scores.dtype).min)
         numerator = torch.cat([chosen, scores.diagonal().unsqueeze(1)], 1)
-        one = (scores.logsumexp(1) - numerator.logsumexp(1)).mean()
-        return Loss({"crf": loss.terms["crf"], "one": one}, loss.contrast)
+        single = (scores.logsumexp(1) - numerator.logsumexp(1)).mean()
+        return Loss({"crf": loss.terms["crf"], "one": single}, loss.contrast)
 
 
 def freeze_gate(model: MGIPS) -> None:
     """Item 8: the pre-post gates are in no optimiser group, so they stay at their random start."""
     for gate in (model.text_gate, model.image_gate):
+        assert gate is not None, "a model with MGI"
         gate.requires_grad_(False)
+
+
+def _interweave(model: MGIPS) -> InterweaveEncoder:
+    assert model.interweave is not None, "a model with MGI"
+    return model.interweave
 
 
 def detach_image_guided(model: MGIPS) -> None:
     """Item 6: the image-guided MGE's fused signal is detached, so its linear maps, weights and length maps get no
-    gradient and stay at their random start. Its output half goes on learning."""
-    model.interweave.image_guided.project.register_forward_pre_hook(lambda _, inputs: (inputs[0].detach(),))
+    gradient and stay at their random start. Its output half still learns."""
+    _interweave(model).image_guided.project.register_forward_pre_hook(lambda _, inputs: (inputs[0].detach(),))
 
 
 class ShiftedMGE(MGE):
     """Item 5: 0.05 is subtracted from the column weights, after their softmax."""
 
-    def column_grained(self, matrix: Tensor, text_mask: Tensor) -> Tensor:
+    def column_grained(self, matrix: Tensor, w4: Tensor, text_mask: Tensor) -> Tensor:
         """Eq. 6, second line, minus 0.05."""
-        return super().column_grained(matrix, text_mask) - 0.05
+        return super().column_grained(matrix, w4, text_mask) - 0.05
 
 
 def shift_columns(model: MGIPS) -> None:
     """Item 5: the image-guided MGE becomes a `ShiftedMGE`, with the same weights."""
-    model.interweave.image_guided.__class__ = ShiftedMGE
+    _interweave(model).image_guided.__class__ = ShiftedMGE
 
 
 class PaddingSeen(MutualAttentionEncoder):
@@ -196,14 +202,15 @@ class PaddingVisible(MGIPS):
     def lengthened(self, batch: Batch) -> Batch:
         """The batch, padded to `max_length`."""
         more = (0, self.config.max_length - batch.pieces.shape[1])
-        pieces = F.pad(batch.pieces, more, value=self.batcher.tokenizer.pad_token_id)
+        padding: Any = self.batcher.tokenizer.pad_token_id
+        pieces = F.pad(batch.pieces, more, value=padding)
         return replace(batch, pieces=pieces, piece_mask=F.pad(batch.piece_mask, more))
 
 
 def show_padding(model: MGIPS) -> None:
     """Item 11: the parts of a `PaddingVisible` model that see the padding."""
     model.encoder.__class__ = PaddingSeen
-    model.interweave.register_forward_pre_hook(lambda _, inputs: (*inputs[:-1], torch.ones_like(inputs[-1])))
+    _interweave(model).register_forward_pre_hook(lambda _, inputs: (*inputs[:-1], torch.ones_like(inputs[-1])))
 
 
 def add_noise(model: MGIPS, alpha: float = 5.0) -> None:
@@ -214,8 +221,9 @@ def add_noise(model: MGIPS, alpha: float = 5.0) -> None:
             return x
         return x + torch.empty_like(x).uniform_(-1, 1) * alpha / (x.shape[1] * x.shape[2]) ** 0.5
 
-    model.text_embedding.register_forward_hook(noisy)
-    model.image_embedding.register_forward_hook(noisy)
+    for embedding in (model.text_embedding, model.image_embedding):
+        assert embedding is not None, "a model with images"
+        embedding.register_forward_hook(noisy)
 
 
 EDITS: dict[str, tuple[type[MGIPS], Callable[[MGIPS], None]]] = {
@@ -226,7 +234,7 @@ EDITS: dict[str, tuple[type[MGIPS], Callable[[MGIPS], None]]] = {
     "neftune": (MGIPS, add_noise),
     "one-loss": (OneLoss, lambda model: None),
 }
-"""What a grid's row may change in the model: another class, and what happens to it once it is built."""
+"""What a grid's row may change in the model: its class, and a change to the built model."""
 
 
 def edited(name: str, config: ModelConfig, tweets: Sequence[Tweet], seed: int) -> MGIPS:

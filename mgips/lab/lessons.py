@@ -1,4 +1,4 @@
-"""What every notebook starts with: a corpus, and a model that somebody has trained on it."""
+"""What the notebooks start with: a corpus, and a model trained on it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def lesson_corpus() -> Corpus:
 
 
 def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs/lessons", **changes: Any) -> MGIPS:
-    """A tiny model trained on a corpus: trained now (about a minute on two cores for TinyTweets), or loaded from `folder`.
+    """A tiny model trained on a corpus: trained now (a minute on two cores for TinyTweets) or loaded from `folder`.
 
     Args:
         variant: a name of `mgips.config.VARIANTS`.
-        folder: where trained models are kept; the same corpus and settings are trained once.
+        folder: where trained models are kept; the same corpus and settings are trained only once.
         changes: fields of ModelConfig or TrainConfig.
 
     Returns:
@@ -40,7 +40,7 @@ def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs
     name = f"{corpus.name}-{variant}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     place = Path(folder) / name
     if not (place / "results.json").exists():
-        # Two notebooks may train the same at once: the first to finish gives the folder its name.
+        # Two notebooks may train the same model at once: the first to finish gives the folder its name.
         part = place.with_name(f".{name}-{os.getpid()}")
         shutil.rmtree(part, ignore_errors=True)
         with one_thread():

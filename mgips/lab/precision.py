@@ -1,4 +1,4 @@
-"""Implicit positives held against the truth: are the mined images the relevant ones? (§3.4, eq. 15)"""
+"""Implicit positives compared with the truth: are the mined images the relevant ones? (§3.4, eq. 15)"""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class MiningPrecision:
 def mining_precision(model: MGIPS, data: TweetDataset, batch_size: int = 32) -> MiningPrecision:
     """Mine inside batches drawn as in training, and compare with what the generator knows.
 
-    Only for a corpus whose tweets carry their truth (TinyTweets).
+    Raises:
+        ConfigError: a corpus whose tweets do not carry their truth (only TinyTweets' do).
     """
     if any(tweet.truth is None for tweet in data.tweets):
         raise ConfigError("Mining precision needs to know which images are relevant, and only TinyTweets does.")
@@ -66,12 +67,13 @@ def share(relevant: torch.Tensor, chosen: torch.Tensor) -> float:
 
 
 def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32) -> dict[str, Any]:
-    """One batch of N tweets, drawn as in training: what eq. 14 says and eq. 15 mines, ready for JSON (Figure 5).
+    """One batch of N tweets, drawn as in training: relevance (eq. 14) and mined pairs (eq. 15), for JSON (Figure 5).
 
     Returns:
         ids: N, rows and columns alike; tweets of a story, where stories are known, side by side.
         scores: (N, N) cosines, rows are texts, to three digits.
-        mined, relevant: the pairs [text, image] that are mined, and that truly fit; None where nobody knows.
+        mined, relevant: the pairs [text, image] that are mined, and that truly fit; None where the corpus does not
+            know.
 
     Raises:
         ConfigError: a model without a contrastive part.
@@ -82,10 +84,10 @@ def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32)
         batch.sort(key=lambda tweet: (tweet.truth.story == "", tweet.truth.story))
     together = model.batcher(batch).to(model.device)
     with model.evaluating():
-        found = model.contrast(model(together), together)
+        contrast = model.contrast(model(together), together)
     return {
         "ids": [tweet.id for tweet in batch],
-        "scores": found.relevance.double().cpu().numpy().round(3).tolist(),
-        "mined": found.positives.cpu().nonzero().tolist(),
+        "scores": contrast.relevance.double().cpu().numpy().round(3).tolist(),
+        "mined": contrast.positives.cpu().nonzero().tolist(),
         "relevant": np.argwhere(relevance_matrix(batch)).tolist() if known else None,
     }

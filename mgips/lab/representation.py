@@ -1,8 +1,7 @@
 """Entity vectors on their way through the model, and how well their types lie apart (§4.9, Figure 11).
 
-The paper shows a 3D t-SNE of entity vectors. A picture made by t-SNE cannot be compared with another one, so two
-numbers are measured on the full vectors: the silhouette, and how many of an entity's nearest neighbours share its
-type.
+The paper shows a 3D t-SNE of entity vectors. Two t-SNE pictures cannot be compared with each other, so two numbers are
+measured on the full vectors: the silhouette, and how many of an entity's nearest neighbours share its type.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ from mgips.model.mgips import MGIPS, Output
 
 EMBEDDING, MUTUAL, TOWER, MGI = "embedding", "mutual attention", "text tower", "MGI"
 NEIGHBOURS = 10
-"""Neighbours that an entity is compared with."""
+"""Neighbours that each entity is compared with."""
 PERPLEXITY = 30
-"""t-SNE's own default: about as many neighbours count."""
+"""t-SNE's default: roughly the number of neighbours that count."""
 
 
 class Entity(NamedTuple):
@@ -37,7 +36,7 @@ class Entity(NamedTuple):
 
     @property
     def ambiguous(self) -> bool | None:
-        """Whether the text leaves its type open; None where nobody knows (only TinyTweets does)."""
+        """Whether the text leaves its type open; None where that is unknown (only TinyTweets knows)."""
         return None if self.tweet.truth is None else (self.span.start, self.span.end) in self.tweet.truth.ambiguous
 
 
@@ -50,7 +49,7 @@ class EntityVectors:
     steps: dict[str, np.ndarray]
     """For each step, in the model's order, (N, d) float32."""
     beyond: int
-    """Gold entities besides these that start past the cut at `max_length`: the model has no vector for them."""
+    """Further gold entities, which start past the cut at `max_length`: the model has no vector for them."""
 
     def __len__(self) -> int:
         return len(self.entities)
@@ -62,7 +61,7 @@ class EntityVectors:
 
     @property
     def ambiguous(self) -> np.ndarray | None:
-        """(N,) bool, see `Entity.ambiguous`; None where nobody knows."""
+        """(N,) bool, see `Entity.ambiguous`; None where that is unknown."""
         known = [entity.ambiguous for entity in self.entities]
         return None if None in known else np.array(known)
 
@@ -74,8 +73,8 @@ def steps(model: MGIPS, out: Output) -> dict[str, Tensor]:
     is z (eq. 13), what the classifier reads.
     """
     meets = model.config.images and model.config.mutual_attention
-    found = {EMBEDDING: out.embedded[0], MUTUAL if meets else TOWER: out.towers[0]}
-    return found if out.text_gate is None else {**found, MGI: out.text}
+    vectors = {EMBEDDING: out.embedded[0], MUTUAL if meets else TOWER: out.towers[0]}
+    return vectors if out.text_gate is None else {**vectors, MGI: out.text}
 
 
 def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> EntityVectors:
@@ -91,8 +90,8 @@ def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> En
     gold = [spans(tweet.words, tweet.tags) for tweet in data.tweets]
     entities: list[Entity] = []
     rows: list[list[int]] = []  # of each tweet's entities
-    for tweet, found, encoded in zip(data.tweets, gold, data.encoded, strict=True):
-        inside = [Entity(tweet, span) for span in found if span.start < len(encoded.first)]
+    for tweet, its_spans, encoded in zip(data.tweets, gold, data.encoded, strict=True):
+        inside = [Entity(tweet, span) for span in its_spans if span.start < len(encoded.first)]
         rows.append(list(range(len(entities), len(entities) + len(inside))))
         entities += inside
     if not entities:
@@ -140,7 +139,7 @@ def neighbours(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
             f"k is {k}, but each of these {len(vectors)} entities has {len(vectors) - 1} others; choose k among them."
         )
     search = NearestNeighbors(n_neighbors=k).fit(vectors.astype(np.float64))
-    return search.kneighbors(return_distance=False)  # without arguments: nobody is its own neighbour
+    return search.kneighbors(return_distance=False)  # without arguments: no vector is its own neighbour
 
 
 def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.ndarray | None = None) -> Purity:
@@ -149,10 +148,10 @@ def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.n
     Args:
         vectors: (N, d).
         types: (N,).
-        of: (N,) bool, the entities that are averaged over; all by default. Neighbours come from all N either way.
+        of: (N,) bool, the entities to average over; all by default. Neighbours come from all N either way.
 
     Raises:
-        ConfigError: k is not between 1 and N - 1, or nobody to average over.
+        ConfigError: k is not between 1 and N - 1, or no entity to average over.
     """
     of = np.ones(len(types), dtype=bool) if of is None else of
     if not of.any():
@@ -187,25 +186,26 @@ def tsne(vectors: np.ndarray, dimensions: int, perplexity: float = PERPLEXITY, i
             f"The perplexity is {perplexity:g}, but there are {len(vectors)} entities; choose one between 0 and that."
         )
     count = len(vectors)
-    # scikit-learn's own rate, N / 48, does not fall below 50, and that flings a hundred points apart in 3D.
-    rate = min(max(count / 48, 50), count / 12)
+    # scikit-learn's own rate, N / 48 but at least 50, scatters a hundred points far too widely in 3D.
+    rate: Any = min(max(count / 48, 50), count / 12)  # a number, which scikit-learn's annotation does not know
     return TSNE(
         dimensions, perplexity=perplexity, max_iter=iterations, learning_rate=rate, init="pca", random_state=0
     ).fit_transform(vectors)
 
 
-def measure(found: EntityVectors) -> dict[str, dict[str, Any]]:
+def measure(entities: EntityVectors) -> dict[str, dict[str, Any]]:
     """For each step its silhouette and its purity, both on the full vectors, ready for JSON.
 
-    "ambiguous" holds the purity of the entities that the text leaves open, None where nobody knows which.
+    "ambiguous" holds the purity of the entities that the text leaves open, None where it is unknown which.
     """
+    types, ambiguous = entities.types, entities.ambiguous
     return {
         name: {
-            "silhouette": silhouette(vectors, found.types),
-            **vars(purity(vectors, found.types)),
-            "ambiguous": None if found.ambiguous is None else vars(purity(vectors, found.types, of=found.ambiguous)),
+            "silhouette": silhouette(vectors, types),
+            **vars(purity(vectors, types)),
+            "ambiguous": None if ambiguous is None else vars(purity(vectors, types, of=ambiguous)),
         }
-        for name, vectors in found.steps.items()
+        for name, vectors in entities.steps.items()
     }
 
 
@@ -216,31 +216,27 @@ def collect(model: MGIPS, corpus: Corpus, seed: int, coordinates: bool = False) 
         model: trained.
         corpus: what it was trained on; the start's vocabulary comes from its training split.
         seed: the run's.
-        coordinates: add the t-SNE in 3D and 2D (half a minute), and which entity is where. No words of a post are
-            kept: they are found again by the post's id.
+        coordinates: add the t-SNE in 3D and 2D (half a minute), and which entity is where. Posts are kept by id,
+            without their words.
 
     Returns:
         A record for JSON: "k", "beyond", and under "trained" and "untrained", step by step, what `measure` returns;
         with coordinates also "perplexity", "entities" (id, type, first word and word after the last), and in every
         step "xyz" and "xy".
     """
-    models = {
-        "trained": model,
-        "untrained": MGIPS.build(model.config, corpus.train, seed).to(model.device),
-    }
+    untrained = MGIPS.build(model.config, corpus.train, seed).to(model.device)
     data = TweetDataset(corpus.test, model.batcher, progress=False)
     record: dict[str, Any] = {"split": "test", "k": NEIGHBOURS}
-    for name, one in models.items():
-        found = entity_vectors(one, data)
-        record[name] = measure(found)
-        perplexity = min(PERPLEXITY, (len(found) - 1) // 3)  # a third of the entities at most
-        if coordinates:
-            for step, vectors in found.steps.items():
-                for axes, dimensions in (("xyz", 3), ("xy", 2)):
-                    points = tsne(vectors, dimensions, perplexity)
-                    record[name][step][axes] = points.astype(float).round(2).tolist()
-    record["beyond"] = found.beyond
+    found = {"trained": entity_vectors(model, data), "untrained": entity_vectors(untrained, data)}
+    record |= {name: measure(entities) for name, entities in found.items()}
+    record["beyond"] = found["trained"].beyond
     if coordinates:
-        record["perplexity"] = perplexity
-        record["entities"] = [[tweet.id, span.type, span.start, span.end] for tweet, span in found.entities]
+        entities = found["trained"].entities
+        record["perplexity"] = min(PERPLEXITY, (len(entities) - 1) // 3)  # a third of the entities at most
+        record["entities"] = [[tweet.id, span.type, span.start, span.end] for tweet, span in entities]
+        for name, model_vectors in found.items():
+            for step, matrix in model_vectors.steps.items():
+                for axes, dimensions in (("xyz", 3), ("xy", 2)):
+                    points = tsne(matrix, dimensions, record["perplexity"])
+                    record[name][step][axes] = points.astype(float).round(2).tolist()
     return record

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import numpy as np
 from mgips.data.corpus import Corpus
 from mgips.data.load import load_corpus
 from mgips.data.tinytweets.posts import tinytweets
-from mgips.errors import DataError
-from mgips.lab.grids import find_grid
+from mgips.errors import ConfigError, DataError
+from mgips.lab.grids import Row, find_grid
 
 RESULTS = Path("figures/data")
 """Where the committed results are."""
@@ -28,14 +29,13 @@ class Result:
     f1: float
     """Test F1 in [0, 1]."""
     counts: np.ndarray
-    """(N, 3), see `mgips.evaluate.tweet_counts`."""
+    """(N, 3), see `mgips.lab.stats.tweet_counts`."""
     record: dict[str, Any]
     """The whole file."""
 
 
 def grid_corpus(name: str, seed: int, root: str | Path | None = None) -> Corpus:
-    """The corpus of a run: TinyTweets is drawn anew with each seed, the others are what they are."""
-
+    """The corpus of a run: TinyTweets is drawn anew with each seed, the others do not depend on it."""
     return tinytweets(seed) if name == "tinytweets" else load_corpus(name, root)
 
 
@@ -45,31 +45,47 @@ def result_path(folder: str | Path, grid: str, row: str, seed: int, corpus: str 
 
 
 def load_results(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> dict[str, list[Result]]:
-    """The runs of a grid that are there, row by row in the grid's order, seeds in order.
+    """The existing runs of a grid, row by row in the grid's order, seeds in order.
 
     Raises:
         ConfigError: there is no such grid.
         DataError: a file that cannot be read.
     """
-    grid = find_grid(name)
-    found: dict[str, list[Result]] = {row.name: [] for row in grid.rows}
+    results: dict[str, list[Result]] = {row.name: [] for row in find_grid(name).rows}
     for path in sorted((Path(folder) / name / corpus).glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             result = Result(record["row"], record["seed"], record["test"]["f1"], np.array(record["counts"]), record)
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{path} is no result of a sweep ({error}); remove it and run the grid again.") from error
-        if result.row in found:
-            found[result.row].append(result)
-    return {row: sorted(results, key=lambda r: r.seed) for row, results in found.items()}
+        if result.row in results:
+            results[result.row].append(result)
+    return {row: sorted(runs, key=lambda run: run.seed) for row, runs in results.items()}
+
+
+def still_to_run(
+    name: str, corpus: str, folder: str | Path, rows: Sequence[str] = (), seeds: Sequence[int] = ()
+) -> list[tuple[Row, int]]:
+    """The runs without a file, row by row.
+
+    Args:
+        rows, seeds: only these; all of the grid's by default.
+
+    Raises:
+        ConfigError: no such grid or row.
+    """
+    grid = find_grid(name)
+    known = [row.name for row in grid.rows]
+    if unknown := {*rows} - {*known}:
+        raise ConfigError(f"{name} has no row {min(unknown)!r}; its rows are {', '.join(known)}.")
+    return [
+        (row, seed)
+        for row in grid.rows
+        for seed in seeds or row.seeds or grid.seeds
+        if row.name in (rows or known) and not result_path(folder, name, row.name, seed, corpus).exists()
+    ]
 
 
 def missing(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> list[str]:
     """The runs that a grid still lacks, as "row-sSEED"."""
-    grid = find_grid(name)
-    return [
-        f"{row.name}-s{seed}"
-        for row in grid.rows
-        for seed in row.seeds or grid.seeds
-        if not result_path(folder, name, row.name, seed, corpus).exists()
-    ]
+    return [f"{row.name}-s{seed}" for row, seed in still_to_run(name, corpus, folder)]

@@ -1,38 +1,51 @@
-"""What a number allows to say: paired bootstrap over seeds and posts, t-intervals, rates, verdicts."""
+"""Every inference of the lab: paired bootstrap over seeds and posts, t-intervals over seeds, rates, verdicts, power."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 import numpy as np
-from scipy.stats import binomtest
+from scipy import stats
 from seqeval.metrics.sequence_labeling import get_entities
 
 from mgips.errors import MGIPSError
 
-# ---- significance ----
+# ---- what the scores are made of ----
+
+
+def entity_counts(gold: Iterable[Collection[Hashable]], predicted: Iterable[Collection[Hashable]]) -> np.ndarray:
+    """Right, predicted and gold entities of each post: (N, 3) int64. An entity is right if both hold it."""
+    rows = [(len({*a} & {*b}), len({*b}), len({*a})) for a, b in zip(gold, predicted, strict=True)]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
 
 
 def tweet_counts(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> np.ndarray:
-    """What micro scores are made of, tweet by tweet: (N, 3) int64 of right, predicted and gold entities (default reading)."""
-    rows = []
-    for a, b in zip(gold, predicted, strict=True):
-        a, b = set(get_entities(list(a))), set(get_entities(list(b)))
-        rows.append((len(a & b), len(b), len(a)))
-    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+    """`entity_counts` of BIO tags, by seqeval's default reading: (N, 3) int64 of right, predicted and gold entities."""
+    return entity_counts(*([get_entities(list(tags)) for tags in tweets] for tweets in (gold, predicted)))
 
 
 def counts_f1(counts: np.ndarray) -> np.ndarray:
     """Micro F1 of tweet counts, (…, N, 3) → (…)."""
-    right, predicted, gold = np.moveaxis(counts.sum(-2), -1, 0)
+    return _f1(counts.sum(-2))
+
+
+def _f1(totals: np.ndarray) -> np.ndarray:
+    """(…, 3) → (…); 0 where there is no entity."""
+    right, predicted, gold = np.moveaxis(totals, -1, 0)
     return 2 * right / np.maximum(1, predicted + gold)
+
+
+# ---- numbers with their intervals ----
+
+NO_DIFFERENCE = "no detectable difference"
+Verdict = Literal["helps", "hurts", "no detectable difference"]
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Two systems compared on the same tweets: F1 of the second minus F1 of the first."""
+    """Two systems compared on the same posts or seeds: the second's score minus the first's, in [-1, 1]."""
 
     difference: float
     low: float
@@ -40,25 +53,64 @@ class Difference:
     high: float
     """95 % interval, upper end."""
     p: float
-    """Two-sided: how often a bootstrap sample lands on the other side of zero, twice."""
+    """Two-sided p-value of no difference. Bootstrap: twice the share of samples on the other side of zero."""
 
     @property
-    def verdict(self) -> Literal["helps", "hurts", "cannot tell"]:
+    def verdict(self) -> Verdict:
         """What the interval allows to say about the second system."""
-        return "helps" if self.low > 0 else "hurts" if self.high < 0 else "cannot tell"
+        return "helps" if self.low > 0 else "hurts" if self.high < 0 else NO_DIFFERENCE
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that this comparison would detect with 80 % power.
+
+        (z.975 + z.80) · SE, with SE = (high - low) / (2 · z.975): a two-sided test at 5 %, normal approximation. A
+        t-interval over few seeds is wider than its SE says here, so the value is then slightly too high.
+        """
+        z = stats.norm.ppf(0.975)
+        return float((z + stats.norm.ppf(0.8)) * (self.high - self.low) / (2 * z))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, with the verdict."""
+        return {**asdict(self), "verdict": self.verdict}
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Difference:
+        """From JSON. A verdict stored there is ignored: it follows from the interval."""
+        return cls(*(record[name] for name in ("difference", "low", "high", "p")))
+
+    def __str__(self) -> str:
+        return f"{100 * self.difference:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share, a score or a mean, with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    count: int
+    """What it rests on: posts for a rate, gold entities for an F1 (each seed's own), seeds for a mean over seeds."""
+
+    def __str__(self) -> str:
+        return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+# ---- bootstrap over seeds and posts ----
 
 
 def paired_bootstrap(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], draws: int = 5000, seed: int = 0
 ) -> Difference:
-    """F1 of `second` minus F1 of `first`, with tweets and seeds resampled together for both systems.
+    """F1 of `second` minus F1 of `first`, with posts and seeds resampled together for both systems.
 
     Args:
-        first, second: one array of `tweet_counts` a seed, (N, 3) each, of the same tweets in the same order.
-        draws: bootstrap samples. Each draws seeds with replacement, and within a seed tweets with replacement.
+        first, second: one array of `tweet_counts` per seed, (N, 3) each, of the same posts in the same order.
+        draws: bootstrap samples. Each draws seeds with replacement, and within a seed posts with replacement.
 
     Raises:
-        MGIPSError: the two were not measured on the same tweets.
+        MGIPSError: the two were not measured on the same posts.
     """
     if len(first) != len(second) or any(
         len(a) != len(b) or (a[:, 2] != b[:, 2]).any() for a, b in zip(first, second, strict=False)
@@ -67,8 +119,8 @@ def paired_bootstrap(
             "The two systems were not scored on the same tweets; compare runs of the same seeds and corpus."
         )
     samples = np.zeros(draws)
-    for mine, place, weights in _resampled([len(a) for a in first], draws, seed):
-        samples[mine] += _weighted_f1(weights, second[place]) - _weighted_f1(weights, first[place])
+    for rows, place, weights in _resampled([len(a) for a in first], draws, seed):
+        samples[rows] += _f1(weights @ second[place]) - _f1(weights @ first[place])
     samples /= len(first)
     observed = float(np.mean([counts_f1(b) - counts_f1(a) for a, b in zip(first, second, strict=True)]))
     low, high = np.percentile(samples, [2.5, 97.5])
@@ -76,32 +128,59 @@ def paired_bootstrap(
     return Difference(observed, float(low), float(high), float(min(1.0, p)))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A share or a score in [0, 1], with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    count: int
-    """What it rests on: posts for a rate, gold entities for an F1 (each seed's own)."""
-
-
 def f1_interval(counts: Sequence[np.ndarray], draws: int = 5000, seed: int = 0) -> Estimate:
-    """One system's F1, averaged over seeds, with a percentile bootstrap interval over seeds and tweets.
+    """One system's F1, averaged over seeds, with a percentile bootstrap interval over seeds and posts.
 
-    Where a system makes no mistake the bootstrap draws none, and the interval is a point.
+    The bootstrap of a system without a mistake has none either, and the interval is a point.
 
     Args:
-        counts: one array of `tweet_counts` a seed, (N, 3) each.
+        counts: one array of `tweet_counts` per seed, (N, 3) each.
         draws: bootstrap samples, drawn as in `paired_bootstrap`. A sample without any entity counts as F1 = 0.
     """
     samples = np.zeros(draws)
-    for mine, place, weights in _resampled([len(a) for a in counts], draws, seed):
-        samples[mine] += _weighted_f1(weights, counts[place])
+    for rows, place, weights in _resampled([len(a) for a in counts], draws, seed):
+        samples[rows] += _f1(weights @ counts[place])
     low, high = np.percentile(samples / len(counts), [2.5, 97.5])
     gold = sum(int(a[:, 2].sum()) for a in counts)
     return Estimate(float(np.mean([counts_f1(a) for a in counts])), float(low), float(high), gold)
+
+
+def _resampled(sizes: Sequence[int], draws: int, seed: int) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
+    """A bootstrap over seeds and posts, as (indices of samples, index of a seed, how often each post is drawn).
+
+    Each sample draws as many seeds as there are, with replacement, and within each as many posts as it has.
+    """
+    rng = np.random.RandomState(seed)
+    for _ in sizes:
+        chosen = rng.randint(len(sizes), size=draws)
+        for place, size in enumerate(sizes):
+            rows = np.flatnonzero(chosen == place)
+            # Multinomial weights stand for drawing posts with replacement.
+            yield rows, place, rng.multinomial(size, np.full(size, 1 / size), size=len(rows))  # (samples, N)
+
+
+# ---- t-intervals over seeds ----
+
+
+def t_interval(values: Sequence[float]) -> Estimate:
+    """The mean of one value per seed, with its 95 % t-interval; a single seed gives a point."""
+    mean = float(np.mean(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)) if len(values) > 1 else 0.0
+    return Estimate(mean, mean - half, mean + half, len(values))
+
+
+def t_difference(differences: Sequence[float]) -> Difference:
+    """The mean of one paired difference per seed, with its 95 % t-interval and the p-value of the paired t-test.
+
+    The t-test is undefined where all seeds agree exactly: p is then 1 for no difference, 0 for any other.
+    """
+    mean = t_interval(differences)
+    agree = len(differences) < 2 or not np.ptp(differences)
+    p = float(not any(differences)) if agree else stats.ttest_1samp(differences, 0).pvalue  # pyright: ignore[reportAttributeAccessIssue]
+    return Difference(mean.value, mean.low, mean.high, float(p))
+
+
+# ---- posts whose tags change ----
 
 
 def flips(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> np.ndarray:
@@ -112,29 +191,10 @@ def flips(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> np
 def flip_rate(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> Estimate:
     """Share of posts whose predicted tags differ, with Wilson's interval for a share of independent posts.
 
-    Of no posts at all nothing is known: 0, between 0 and 1.
+    Without any post nothing is known: 0, between 0 and 1.
     """
     changed = flips(first, second)
     if not len(changed):
         return Estimate(0.0, 0.0, 1.0, 0)
-    low, high = binomtest(int(changed.sum()), len(changed)).proportion_ci(method="wilson")
+    low, high = stats.binomtest(int(changed.sum()), len(changed)).proportion_ci(method="wilson")
     return Estimate(float(changed.mean()), float(low), float(high), len(changed))
-
-
-def _resampled(sizes: Sequence[int], draws: int, seed: int) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
-    """A bootstrap over seeds and tweets, as (places among the samples, a seed's place, how often each tweet is drawn).
-
-    Each sample draws as many seeds as there are, with replacement, and within each as many tweets as it has.
-    """
-    rng = np.random.RandomState(seed)
-    for _ in sizes:
-        chosen = rng.randint(len(sizes), size=draws)
-        for place, size in enumerate(sizes):
-            mine = np.flatnonzero(chosen == place)
-            # Multinomial weights stand for drawing tweets with replacement.
-            yield mine, place, rng.multinomial(size, np.full(size, 1 / size), size=len(mine))  # (samples, N)
-
-
-def _weighted_f1(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    right, predicted, gold = (weights @ counts).T
-    return 2 * right / np.maximum(1, predicted + gold)

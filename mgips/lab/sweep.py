@@ -1,8 +1,8 @@
-"""The grids behind Tables 2-3, Figures 6-11 and the tests of trust: `python -m mgips sweep NAME`.
+"""Running the grids behind Tables 2-3, Figures 5-11 and the tests of trust: `mgips sweep NAME`.
 
 A grid is a list of rows; each row is trained with each seed, and each run leaves one JSON file. The files are the
-source of every table and figure, and carry all that a number needs beside it: configuration, seed, corpus and its
-hash, device, versions. What is there is not run again, so a grid that was stopped goes on where it was.
+source of every table and figure, and hold all that a number needs beside it: configuration, seed, corpus and its
+hash, device, versions. Finished runs are not run again, so an interrupted sweep resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tqdm.auto import tqdm
 from mgips.config import VARIANTS, preset
 from mgips.data.corpus import Corpus
 from mgips.data.tinytweets.posts import VERSION
-from mgips.errors import ConfigError, RunError
+from mgips.errors import RunError
 from mgips.files import write_atomically
 from mgips.lab import cases, representation
 from mgips.lab.grids import Row, find_grid
 from mgips.lab.integrity import TestWatcher, edited, leaky, readings
 from mgips.lab.precision import batch_relevance, mining_precision
 from mgips.lab.probe import probe
-from mgips.lab.results import RESULTS, grid_corpus, result_path
+from mgips.lab.results import RESULTS, grid_corpus, result_path, still_to_run
 from mgips.lab.stats import tweet_counts
 from mgips.model.mgips import MGIPS
 from mgips.run import describe_run, fresh_accelerator, one_thread
@@ -75,17 +75,17 @@ def run_row(
         mining = None
         if model.contrast and all(tweet.truth is not None for tweet in data.test):
             mining = vars(mining_precision(run.model, run.data["test"], config.batch_size))
-        told = describe_run(data, run.model, config, fresh_accelerator(config))
+        basis = describe_run(data, run.model, config, fresh_accelerator(config))
         collected = {
             name: collect(run.model, data, seed) for name, collect in COLLECTORS.items() if name in row.collect
         }
     if watcher is not None:
         collected["by_test"] = watcher.record(run.epoch)
-    for name in ("text_encoder", "image_encoder"):  # a folder's path says nothing about the model
-        if Path(told["model"][name]).is_dir():
-            told["model"][name] = Path(told["model"][name]).name
+    for name in ("text_encoder", "image_encoder"):  # a folder's name is enough: its path says nothing about the model
+        if Path(basis["model"][name]).is_dir():
+            basis["model"][name] = Path(basis["model"][name]).name
     if corpus == "tinytweets":
-        told["corpus"]["generator"] = VERSION
+        basis["corpus"]["generator"] = VERSION
     return {
         "row": row.name,
         "label": row.label,
@@ -95,7 +95,7 @@ def run_row(
         "share": row.share,
         "edit": row.edit,
         "leak": row.leak,
-        **told,
+        **basis,
         "started": date,
         "epoch": run.epoch,
         "dev_f1": run.dev.f1,
@@ -108,22 +108,20 @@ def run_row(
 
 
 def _fitting(row: Row, changes: dict[str, Any] | None) -> dict[str, Any]:
-    """The changes that every row gets, less an encoder for a row that has none of that kind."""
-    changes = dict(changes or {})
-    if "text_encoder" in VARIANTS[row.variant]:
-        changes.pop("text_encoder", None)
-    return changes
+    """The changes that every row gets, without the text encoder for a variant that brings its own."""
+    own = "text_encoder" in VARIANTS[row.variant]
+    return {name: value for name, value in (changes or {}).items() if not (own and name == "text_encoder")}
 
 
 COLLECTORS: dict[str, Callable[[MGIPS, Corpus, int], Any]] = {
     "relevance": lambda model, corpus, seed: batch_relevance(model, corpus.test),
     "cases": lambda model, corpus, seed: cases.collect(model, corpus),
-    # one seed is drawn, all are measured
+    # all seeds are measured, but only one is drawn
     "representation": lambda model, corpus, seed: representation.collect(model, corpus, seed, coordinates=seed == 0),
     "probe": lambda model, corpus, seed: probe(model, corpus, seed=seed).to_dict(),
     "readings": lambda model, corpus, seed: readings(model, corpus.test),
 }
-"""What a run may keep besides its scores. "by_test", which watches while it trains, is one more."""
+"""What a run may keep besides its scores. One more is "by_test", which is recorded during training."""
 
 
 def sweep(
@@ -138,7 +136,7 @@ def sweep(
     folder: str | Path = RESULTS,
     progress: bool = True,
 ) -> int:
-    """Run what a grid still lacks; returns how many runs that was.
+    """Run what a grid still lacks; returns the number of runs.
 
     Args:
         corpus, root: which corpus, and where it is.
@@ -153,36 +151,24 @@ def sweep(
         RunError: runs that failed, after all others were saved.
     """
     grid = find_grid(name)
-    unknown = set(rows) - {row.name for row in grid.rows}
-    if unknown:
-        raise ConfigError(
-            f"{name} has no row {min(unknown)!r}; its rows are {', '.join(row.name for row in grid.rows)}."
-        )
-    wanted = [row for row in grid.rows if not rows or row.name in rows]
-    if base and base != grid.base:
-        wanted = [replace(row, settings={}) for row in wanted]
-    cells = [
-        (row, seed)
-        for seed in seeds or grid.seeds
-        for row in wanted
-        if (seeds or seed in (row.seeds or grid.seeds))
-        and not result_path(folder, name, row.name, seed, corpus).exists()
+    runs = [
+        (row if base in ("", grid.base) else replace(row, settings={}), seed)
+        for row, seed in still_to_run(name, corpus, folder, rows, seeds)
     ]
+    runs.sort(key=lambda run: run[1])  # seed by seed: an interrupted sweep then has every row of the first seeds
     failed = []
     with (
         ProcessPoolExecutor(jobs or default_jobs(), mp_context=multiprocessing.get_context("spawn")) as pool,
-        tqdm(total=len(cells), desc=name, unit="run", disable=not progress) as bar,
+        tqdm(total=len(runs), desc=name, unit="run", disable=not progress) as bar,
     ):
-        # One run a cell; tqdm's own estimate is the time that is left.
         running = {
-            pool.submit(run_row, row, seed, corpus, root, base or grid.base, changes): (row, seed)
-            for row, seed in cells
+            pool.submit(run_row, row, seed, corpus, root, base or grid.base, changes): (row, seed) for row, seed in runs
         }
         for future in as_completed(running):
             row, seed = running[future]
             try:
                 record = future.result()
-            except Exception as error:  # the others go on
+            except Exception as error:  # the other runs continue
                 failed.append(f"{row.name} with seed {seed} ({error})")
             else:
                 write_atomically(result_path(folder, name, row.name, seed, corpus), _as_json(record))
@@ -190,9 +176,9 @@ def sweep(
             bar.update()
     if failed:
         raise RunError(
-            f"{len(failed)} of {len(cells)} runs failed: {'; '.join(failed)}. The others are saved; run it again."
+            f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}. The others are saved; run it again."
         )
-    return len(cells)
+    return len(runs)
 
 
 def default_jobs() -> int:
@@ -201,10 +187,10 @@ def default_jobs() -> int:
 
 
 def _as_json(record: dict[str, Any]) -> bytes:
-    """Indented, but for what would fill a thousand lines: counts, and what was collected."""
-    long = {name: record[name] for name in ("counts", "by_test", *COLLECTORS) if name in record}
-    lines = [
-        f' "{name}": {json.dumps(value, separators=(",", ":"), ensure_ascii=False)}' for name, value in long.items()
-    ]
-    text = json.dumps({name: value for name, value in record.items() if name not in long}, indent=1, ensure_ascii=False)
-    return (text.removesuffix("\n}") + ",\n" + ",\n".join(lines) + "\n}\n").encode()
+    """Indented, except for what would fill a thousand lines (counts, and what was collected): one line each, last."""
+    long = [name for name in ("counts", "by_test", *COLLECTORS) if name in record]
+    text = json.dumps({name: record[name] for name in record if name not in long}, indent=1, ensure_ascii=False)
+    for name in long:
+        value = json.dumps(record[name], separators=(",", ":"), ensure_ascii=False)
+        text = text.removesuffix("\n}") + f',\n "{name}": {value}\n}}'
+    return (text + "\n").encode()

@@ -98,8 +98,8 @@ def letters_of(batch: Batch) -> Tensor:
     ):
         for word, place, inside in zip(words, first, mask, strict=False):
             if inside:
-                found = letters(word)
-                read[row, place, : len(found)] = torch.tensor(found)
+                codes = letters(word)
+                read[row, place, : len(codes)] = torch.tensor(codes)
     return read.to(batch.pieces.device)
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_gather
 from torch.nn import functional as F
 
 from mgips.errors import ConfigError
@@ -56,7 +55,7 @@ def mine(relevance: Tensor, k: int, candidates: Tensor | None = None) -> Tensor:
         counting them would make a training step wait for the device).
 
     Raises:
-        ConfigError: K exceeds N, naming both.
+        ConfigError: K exceeds N; the message names both.
     """
     images = relevance.shape[1]
     if not 1 <= k <= images:
@@ -96,15 +95,35 @@ def cl_loss(relevance: Tensor, temperature: float, own: Tensor | None = None) ->
     return F.cross_entropy(relevance.float() / temperature, own)
 
 
+class _Gather(torch.autograd.Function):
+    """The rows of all processes, in rank order.
+
+    By hand: accelerate's `gather` cuts the gradient here, torch.distributed.nn.functional's is deprecated, and the
+    private function that replaces it has another name in each of the torch versions that mgips supports.
+    """
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        everyone = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(everyone, x.contiguous())
+        return torch.cat(everyone)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:
+        # Every process's loss depends on every row, so a row's gradient is the sum over all processes.
+        gradient = gradient.contiguous()
+        dist.all_reduce(gradient)
+        size = len(gradient) // dist.get_world_size()
+        return gradient[dist.get_rank() * size : (dist.get_rank() + 1) * size]
+
+
 def gather_with_gradient(x: Tensor) -> tuple[Tensor, int]:
     """The rows of all processes, with their gradient, and where this process's rows start among them.
 
-    (B, …) → (B × processes, …). Every process must hold equally many rows. With one process: x and 0. Accelerate's
-    `gather` would cut the gradient here.
+    (B, …) → (B × processes, …). Every process must hold equally many rows. With one process: x and 0.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return x, 0
-    start = dist.get_rank() * x.shape[0]
     if x.dtype == torch.bool:  # not every backend gathers bool
-        return torch.cat(all_gather(x.to(torch.uint8))).bool(), start
-    return torch.cat(all_gather(x.contiguous())), start
+        return _Gather.apply(x.to(torch.uint8)).bool(), dist.get_rank() * x.shape[0]
+    return _Gather.apply(x), dist.get_rank() * x.shape[0]

@@ -37,8 +37,8 @@ class CRF(torchcrf.CRF):
         allowed: start (C,) and transition (C, C) masks that decoding obeys (`bio_allowed`). The loss stays
             unconstrained: Twitter-2015's gold has entities that start with I-, whose likelihood would be 0.
 
-    Masks are bool, True on words, and the first word of every sequence must be there: checking that would
-    make each step wait for the device, so it is the caller's promise (`Batch.word_mask` keeps it).
+    Masks are bool, True on words, and the first word of every sequence must be there: the caller guarantees
+    it, as `Batch.word_mask` does, because checking it would make each step wait for the device.
     """
 
     forbidden_start: Tensor | None
@@ -113,5 +113,5 @@ class CRF(torchcrf.CRF):
         for previous in reversed(history):
             tag = previous.gather(1, tag)
             path.append(tag)
-        told = torch.cat([*reversed(path), mask.sum(0).unsqueeze(1)], dim=1).tolist()
-        return [row[: row[-1]] for row in told]
+        rows = torch.cat([*reversed(path), mask.sum(0).unsqueeze(1)], dim=1).tolist()
+        return [row[: row[-1]] for row in rows]

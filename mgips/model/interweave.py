@@ -10,7 +10,7 @@
 
 Eq. 6 prints w4 ∈ R^d and a softmax over an axis of length one, which is 1 whatever M is. Here w4 ∈ R^n
 acts on M's columns and the softmax runs over the d features; `column_weights="printed"` keeps the
-printed form, for the lesson that shows what it does: nothing.
+printed form, whose weights are constant and never trained.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def printed_column_weights(m: Tensor, w: Tensor) -> Tensor:
 
 @dataclass
 class MGEWeights:
-    """What one pass through an MGE weighed."""
+    """The weights of one pass through an MGE."""
 
     guide: Literal["image", "text"]
     row: Tensor | None
@@ -91,7 +91,7 @@ class LengthMap(nn.Module):
 
 
 class MGE(nn.Module):
-    """Multi-granularity excavator, §3.3.1: the source, weighed by token and by feature, for the guide.
+    """Multi-granularity excavator, §3.3.1: the source, weighted by token and by feature under the guide.
 
     f1 and f2 bring both sides to the text's length: the identity for text; for the image a learned map
     over positions, then GELU. f3 brings the result back to the guide's length and is a transformer
@@ -180,7 +180,7 @@ class MGE(nn.Module):
 
 @dataclass
 class Interwoven:
-    """Both sides as they walk through the interweave encoder."""
+    """The states of both sides, step by step through the interweave encoder."""
 
     text: list[Tensor]
     """T_0 … T_L, (B, n, d) each."""
@@ -210,13 +210,13 @@ class InterweaveEncoder(nn.Module):
         for index in range(self.rounds + 1):
             if index == self.rounds and not self.last_image_pass:
                 break
-            mined, weights = self.image_guided(image, text, text_mask)
-            image = image + mined  # eq. 10
+            excavated, weights = self.image_guided(image, text, text_mask)
+            image = image + excavated  # eq. 10
             walk.image.append(image)
             walk.weights.append(weights)
             if index < self.rounds:
-                mined, weights = self.text_guided(text, image, text_mask)
-                text = text + mined  # eq. 11
+                excavated, weights = self.text_guided(text, image, text_mask)
+                text = text + excavated  # eq. 11
                 walk.text.append(text)
                 walk.weights.append(weights)
         return walk

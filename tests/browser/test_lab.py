@@ -38,9 +38,9 @@ expect = playwright.expect
 
 START = """
 from mgips.config import preset
-from mgips.data.tinytweets import tinytweets
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
 from mgips.model.mgips import MGIPS
-from mgips.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
 corpus = tinytweets(sizes=(32, 16, 64))
 model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).eval()
 """
@@ -220,6 +220,25 @@ def changed(view, before: str) -> str:
     return picture.get_attribute("alt")
 
 
+def use(inspector, *steps: tuple[str, str, str]) -> str:
+    """Use controls one after the other; the picture must change each time. Gives the last alternative text.
+
+    Each step is a control's CSS class without "mgips-", an arrow key for a slider or an option of a list, and a text
+    that the alternative text then holds.
+    """
+    view = inspector.locator(".mgips-view")
+    alt = view.locator("img").get_attribute("alt")
+    for name, value, text in steps:
+        control = inspector.locator(f".mgips-{name}")
+        if value.startswith("Arrow"):
+            key(control, value)
+        else:
+            control.locator("select").select_option(value)
+        alt = changed(view, alt)
+        assert text in alt
+    return alt
+
+
 def inside(page, inspector) -> None:
     """Nothing is cut off or reaches out of the page, and no two pictures or controls lie on each other."""
     texts = inspector.locator(".widget-html-content, .widget-readout")
@@ -351,94 +370,63 @@ def test_pairs(ran, lab):
 
 def test_attention(ran):
     page, attention = ran("02_mutual_attention", "mgips-attention")
-    view = attention.locator(".mgips-view")
     inside(page, attention)
-    alt = view.locator("img").get_attribute("alt")
-    key(attention.locator(".mgips-layer"), "ArrowLeft")
-    alt = changed(view, alt)
-    attention.locator(".mgips-head select").select_option("head 2")
-    alt = changed(view, alt)
-    assert "head 2" in alt
-    key(attention.locator(".mgips-word"), "ArrowRight")
-    alt = changed(view, alt)
-    attention.locator(".mgips-direction select").select_option("picture looks at the words")
-    alt = changed(view, alt)
-    assert "class token gives" in alt
-    key(attention.locator(".mgips-word"), "ArrowRight")
-    alt = changed(view, alt)
-    assert "crop 1, row 1, col 1 gives" in alt
+    use(
+        attention,
+        ("layer", "ArrowLeft", ""),
+        ("head", "head 2", "head 2"),
+        ("word", "ArrowRight", ""),
+        ("direction", "picture looks at the words", "class token gives"),
+        ("word", "ArrowRight", "crop 1, row 1, col 1 gives"),
+    )
     inside(page, attention)
-    key(attention.locator(".mgips-post"), "ArrowRight")
-    changed(view, alt)
+    use(attention, ("post", "ArrowRight", ""))
     no_error(attention)
     attention.evaluate("node => node.scrollIntoView()")
 
 
 def test_mge(ran):
     page, mge = ran("03_mge_row_column_weights", "mgips-mge")
-    view = mge.locator(".mgips-view")
     inside(page, mge)
-    alt = view.locator("img").get_attribute("alt")
-    assert "pass X1" in alt
-    key(mge.locator(".mgips-pass"), "ArrowRight")
-    alt = changed(view, alt)
-    assert "pass T1" in alt
-    key(mge.locator(".mgips-post"), "ArrowRight")
-    changed(view, alt)
+    assert "pass X1" in use(mge)
+    use(mge, ("pass", "ArrowRight", "pass T1"), ("post", "ArrowRight", ""))
     no_error(mge)
     mge.evaluate("node => node.scrollIntoView()")
 
 
 def test_swap(ran):
     page, swap = ran("08_case_studies", "mgips-swap")
-    view, image = swap.locator(".mgips-view"), swap.locator(".mgips-image select")
     inside(page, swap)
-    alt = view.locator("img").get_attribute("alt")
-    assert "with the picture “blank”" in alt
-    answers = alt.partition("Gold")[2]
-    image.select_option("shuffled")
-    alt = changed(view, alt)
-    assert "with the picture “shuffled”" in alt
-    assert alt.partition("Gold")[2] != answers, "neither an answer nor a gate nor the attention has moved"
+    first = use(swap)
+    assert "with the picture “blank”" in first
+    second = use(swap, ("image", "shuffled", "with the picture “shuffled”"))
+    answers = first.partition("Gold")[2]
+    assert second.partition("Gold")[2] != answers, "neither an answer nor a gate nor the attention has moved"
     inside(page, swap)
-    image.select_option("own")
-    alt = changed(view, alt)
-    key(swap.locator(".mgips-post"), "ArrowRight")
-    alt = changed(view, alt)
-    with page.expect_file_chooser() as chooser:
-        swap.locator(".mgips-upload").click()
-    chooser.value.set_files({"name": "bad.png", "mimeType": "image/png", "buffer": b"no picture"})
-    expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is no picture", timeout=LOOK)
-    with page.expect_file_chooser() as chooser:
-        swap.locator(".mgips-upload").click()
+    alt = use(swap, ("image", "own", ""), ("post", "ArrowRight", ""))
     photo = (ROOT / "figures" / "architecture.png").read_bytes()
-    chooser.value.set_files({"name": "photo.png", "mimeType": "image/png", "buffer": photo})
-    alt = changed(view, alt)
-    assert "with the picture “upload”" in alt
+    for name, content in (("bad.png", b"no picture"), ("photo.png", photo)):
+        with page.expect_file_chooser() as chooser:
+            swap.locator(".mgips-upload").click()
+        chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": content})
+        if name == "bad.png":
+            expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is no picture", timeout=LOOK)
+    assert "with the picture “upload”" in changed(swap.locator(".mgips-view"), alt)
     no_error(swap)
     swap.evaluate("node => node.scrollIntoView()")
 
 
 def test_tsne(ran):
     page, entities = ran("09_tsne_3d", "mgips-tsne")
-    view, near = entities.locator(".mgips-view"), entities.locator(".mgips-neighbours")
+    near = entities.locator(".mgips-neighbours")
     inside(page, entities)
-    alt = view.locator("img").get_attribute("alt")
-    assert "step MGI, perplexity 30" in alt
-    key(entities.locator(".mgips-perplexity"), "ArrowRight")
-    alt = changed(view, alt)
-    assert "perplexity 50" in alt
+    assert "step MGI, perplexity 30" in use(entities)
+    use(entities, ("perplexity", "ArrowRight", "perplexity 50"))
     expect(entities.locator(".mgips-status")).to_contain_text("seconds, and kept")
     posts = near.inner_text()
-    key(entities.locator(".mgips-entity"), "ArrowRight")
-    alt = changed(view, alt)
+    use(entities, ("entity", "ArrowRight", ""))
     expect(near).not_to_have_text(posts)
-    key(entities.locator(".mgips-turn"), "ArrowLeft")
-    alt = changed(view, alt)
-    assert "turned by 285°" in alt
-    entities.locator(".mgips-step select").select_option("embedding")
-    alt = changed(view, alt)
-    assert "step embedding, perplexity 50" in alt
+    use(entities, ("turn", "ArrowLeft", "turned by 285°"), ("step", "embedding", "step embedding, perplexity 50"))
     inside(page, entities)
     no_error(entities)
     turning = page.locator(".js-plotly-plot")

@@ -1,61 +1,59 @@
-"""TinyTweets: a corpus that the package draws, with a seed, whose every answer is known.
+"""TinyTweets: a corpus that the package draws from a seed, so that the right answer to every question is known.
 
-A post names something that could be a person, a place, an organisation or a thing ("Jordan"), and a story
-decides which. Nothing in the text says so; the post's picture shows it, unless the picture is an unrelated
-one. A story has a signature, a colour and a pattern: a hashtag names it ("# Teal Stripes") and every related
-picture wears it, so another post's picture can be known to belong to the same story. That is the situation
-that implicit positive samples are meant for (§1, §3.4), with the relevance of every image to every text known.
+A post names something that could be a person, a place, an organisation or a thing ("Jordan"). The story that the post
+belongs to decides which: the text does not say, but the picture shows it, unless the picture is an unrelated one. A
+story has a signature, a colour and a pattern: a hashtag names it ("# Teal Stripes") and every related picture has it
+as wallpaper, so that another post's picture can be recognised as one of the same story. This is the situation that
+implicit positive samples are meant for (§1, §3.4), with the relevance of every image to every text known.
 """
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.tinytweets.scenes import SIGNATURES, Scene, Signature
 from mgips.data.tinytweets.truth import Truth
-from mgips.data.tinytweets.words import (
-    AMBIGUOUS,
-    DOUBLE,
-    EMOJI,
-    HANDLES,
-    HASHTAGS,
-    IDLE,
-    MARKS,
-    OPEN,
-    SINGLE,
-    TOLD,
-    URL_CHARACTERS,
-)
+from mgips.data.tinytweets.words import AMBIGUOUS, WORDS
 from mgips.errors import ConfigError
 
 VERSION = 1
 """Raised with any change of the words, tags, truth or pictures that a seed gives."""
 
 DAY = 32
-"""Posts of a day; a split's last day has what is left."""
+"""Posts per day; a split's last day has what is left."""
 CHATTER = 1 / 8
 """Share of posts without a story."""
-POSTS_A_STORY = 4
+POSTS_PER_STORY = 4
 """On average."""
 PLAIN = 1 / 4
-"""Share of unrelated pictures before a plain wall, where the others wear a signature of no story of the day."""
+"""Share of unrelated pictures with a plain wall; the others have a signature that no story of the day has."""
 KEPT_BACK = 20
-"""Two-word names of each type, of 80, that train never uses; it knows their words from other names."""
+"""Two-word names of each type, of 80, that train never uses; both of their words occur there in other names."""
+SIGNATURES_OF = {"train": slice(0, 24), "dev": slice(24, 36), "test": slice(36, 48)}
+"""The part of a name's 48 signatures that each split uses: no name has a signature in test that it had in train."""
 
 
 class Mention(NamedTuple):
+    """A name in a text, and its type there."""
+
     name: str
     kind: str
 
 
 class Story(NamedTuple):
+    """What three to five posts of one day are about."""
+
     id: str
     mention: Mention
+    """The ambiguous name, with the type that it has in this story."""
     signature: Signature
+    """Named by the posts' hashtag and worn by their related pictures."""
 
 
 def tinytweets(
@@ -81,28 +79,26 @@ def tinytweets(
             raise ConfigError(f"{name} is {share}; a share lies in [0, 1].")
     world = np.random.RandomState([seed, VERSION])
     double = {
-        kind: _shuffled(world, [f"{a} {b}" for a in first for b in second]) for kind, (first, second) in DOUBLE.items()
+        kind: _shuffled(world, [f"{a} {b}" for a in parts["first"] for b in parts["second"]])
+        for kind, parts in WORDS["double"].items()
     }
     signatures = {name: _shuffled(world, SIGNATURES) for name in AMBIGUOUS}
-    splits = {}
-    for number, (split, size) in enumerate(zip(("train", "dev", "test"), sizes, strict=True)):
+    splits: list[tuple[Tweet, ...]] = []
+    for number, (split, size) in enumerate(zip(SIGNATURES_OF, sizes, strict=True)):
         rng = np.random.RandomState([seed, VERSION, number])
-        names = double if split != "train" else {kind: names[KEPT_BACK:] for kind, names in double.items()}
-        # Half of the signatures, a quarter, a quarter: no name meets in test a signature it had in train.
-        own = slice(*((0, 24), (24, 36), (36, 48))[number])
-        dealer = Dealer(rng, {name: signatures[name][own] for name in AMBIGUOUS})
-        tweets: list[Tweet] = []
-        while len(tweets) < size:
-            day = f"{split}-{len(tweets) // DAY:02d}"
-            tweets += _day(rng, day, min(DAY, size - len(tweets)), dealer, names, unrelated, missing)
-        splits[split] = tuple(tweets)
-    return Corpus("tinytweets", **splits, notes=(f"Drawn with seed {seed}; the posts are invented.",))
+        names = {kind: names[KEPT_BACK if split == "train" else 0 :] for kind, names in double.items()}
+        dealer = Dealer(rng, {name: signatures[name][SIGNATURES_OF[split]] for name in AMBIGUOUS})
+        writer = Writer(rng, dealer, {"single": WORDS["single"], "double": names}, unrelated, missing)
+        days = [writer.day(f"{split}-{i // DAY:02d}", min(DAY, size - i)) for i in range(0, size, DAY)]
+        splits.append(tuple(tweet for day in days for tweet in day))
+    train, dev, test = splits
+    return Corpus("tinytweets", train, dev, test, notes=(f"Drawn with seed {seed}; the posts are invented.",))
 
 
 class Dealer:
-    """Deals out stories. A name keeps a signature until each of its types has had it.
+    """Deals out stories, like cards. A name keeps a signature until it has had each of its three types with it.
 
-    So neither a name nor a name with its hashtag tells the type, not even to a reader who learns train by heart.
+    So neither a name, nor its hashtag, nor both together tell the type, even to a model that learns train by heart.
     """
 
     def __init__(self, rng: np.random.RandomState, signatures: dict[str, list[Signature]]) -> None:
@@ -112,16 +108,15 @@ class Dealer:
         self.order = {name: _shuffled(rng, kinds) for name, kinds in AMBIGUOUS.items()}
 
     def deal(self, day: str, count: int) -> list[Story]:
-        """The stories of a day: names and signatures differ, colours too as far as they reach."""
+        """The stories of a day: all names and signatures differ, and the colours until they run out."""
         stories: list[Story] = []
         for _ in range(count):
             used = {story.mention.name for story in stories}
             worn = {story.signature for story in stories}
             colours = {colour for colour, _ in worn}
-            free = [
-                n for n in _shuffled(self.rng, sorted(AMBIGUOUS)) if n not in used and self._signature(n) not in worn
-            ]
-            name = min(free, key=lambda n: (self._signature(n)[0] in colours, self.dealt[n]))
+            names = _shuffled(self.rng, sorted(AMBIGUOUS))
+            free = [name for name in names if name not in used and self._signature(name) not in worn]
+            name = min(free, key=lambda name: (self._signature(name)[0] in colours, self.dealt[name]))
             kind = self.order[name][self.dealt[name] % 3]
             stories.append(Story(f"{day}-{name}", Mention(name, kind), self._signature(name)))
             self.dealt[name] += 1
@@ -134,39 +129,50 @@ class Dealer:
         return own[self.dealt[name] // 3 % len(own)]
 
 
-def _day(
-    rng: np.random.RandomState,
-    day: str,
-    size: int,
-    dealer: Dealer,
-    names: dict[str, list[str]],
-    unrelated: float,
-    missing: float,
-) -> list[Tweet]:
-    told = size - round(size * CHATTER)
-    stories = dealer.deal(day, max(1, round(told / POSTS_A_STORY)))
-    posts: list[Story | None] = [None] * (size - told)
-    posts += [stories[i % len(stories)] for i in range(told)]
-    # Every story but the last may pass a post on to the next: three, four or five posts each.
-    for i in range(0, len(stories) - 1, 2):
-        if rng.randint(2):
-            posts[posts.index(stories[i])] = stories[i + 1]
-    free = [signature for signature in SIGNATURES if signature not in {story.signature for story in stories}]
-    tweets = []
-    for story in _shuffled(rng, posts):
-        words, mentions = _text(rng, story, names)
+@dataclass
+class Writer:
+    """Writes a split, one day after the other. The order of its random draws is part of the corpus."""
+
+    rng: np.random.RandomState
+    dealer: Dealer
+    names: dict[str, dict[str, list[str]]]
+    """The unambiguous names, "single" and "double", by type."""
+    unrelated: float
+    missing: float
+
+    def day(self, day: str, size: int) -> list[Tweet]:
+        """The posts of a day, in random order."""
+        rng = self.rng
+        with_story = size - round(size * CHATTER)
+        stories = self.dealer.deal(day, max(1, round(with_story / POSTS_PER_STORY)))
+        posts: list[Story | None] = [None] * (size - with_story)
+        posts += [stories[i % len(stories)] for i in range(with_story)]
+        # One story of each two may give a post to the other: three, four or five posts each.
+        for giver, taker in zip(stories[0::2], stories[1::2], strict=False):
+            if rng.randint(2):
+                posts[posts.index(giver)] = taker
+        worn = {story.signature for story in stories}
+        free = [signature for signature in SIGNATURES if signature not in worn]
+        return [
+            self._post(day, f"{day}-{number:02d}", story, free) for number, story in enumerate(_shuffled(rng, posts))
+        ]
+
+    def _post(self, day: str, id: str, story: Story | None, free: list[Signature]) -> Tweet:
+        """One post, with a signature out of `free` where its picture is unrelated."""
+        rng = self.rng
+        words, mentions = self._text(story)
         # Drawn whether used or not, so that the shares change which pictures are unrelated and nothing else.
-        is_missing, is_unrelated = rng.random_sample() < missing, rng.random_sample() < unrelated
-        any_kind = TYPES[rng.randint(4)]
-        any_wall = None if rng.random_sample() < PLAIN else free[rng.randint(len(free))]
+        is_missing, is_unrelated = rng.random_sample() < self.missing, rng.random_sample() < self.unrelated
+        any_kind = _pick(rng, TYPES)
+        any_wall = None if rng.random_sample() < PLAIN else _pick(rng, free)
         scene_seed = int(rng.randint(2**31 - 1))
-        topic = story.mention if story else mentions[0][0] if mentions else None
-        related = not is_missing and not is_unrelated and topic is not None
-        shows = topic.kind if related else any_kind
-        wears = (any_wall if not related else story.signature) if story else None
-        scene = None if is_missing else Scene(shows, wears, scene_seed)
+        topic = story.mention if story else next(iter(mentions), None)
+        related = topic is not None and not is_missing and not is_unrelated
+        shows = topic.kind if topic and related else any_kind
+        wall = None if story is None else story.signature if related else any_wall
+        scene = None if is_missing else Scene(shows, wall, scene_seed)
         tags = ["O"] * len(words)
-        for mention, (start, end) in mentions:
+        for mention, (start, end) in mentions.items():
             tags[start:end] = [f"B-{mention.kind}", *[f"I-{mention.kind}"] * (end - start - 1)]
         truth = Truth(
             story=story.id if story else "",
@@ -175,72 +181,58 @@ def _day(
             related=related,
             shows=scene.shows if scene else "",
             wears=scene.signature if scene else None,
-            ambiguous=tuple(span for mention, span in mentions if story and mention is story.mention),
+            ambiguous=tuple(place for mention, place in mentions.items() if mention.name in AMBIGUOUS),
         )
-        tweets.append(
-            Tweet(
-                id=f"{day}-{len(tweets):02d}",
-                words=tuple(words),
-                tags=tuple(tags),
-                image=scene,
-                crops=scene.crops if scene else (),
-                group=day,
-                truth=truth,
-            )
-        )
-    return tweets
+        crops = scene.crops if scene else ()
+        return Tweet(id, tuple(words), tuple(tags), image=scene, crops=crops, group=day, truth=truth)
+
+    def _text(self, story: Story | None) -> tuple[list[str], dict[Mention, tuple[int, int]]]:
+        """A post's words, and the place of each mention in them: (first word, word after the last)."""
+        rng = self.rng
+        kinds = [TYPES[i] for i in rng.choice(4, size=max(0, rng.randint(4) - bool(story)), replace=False)]
+        clear = [Mention(_pick(rng, self.names[_pick(rng, ("single", "double"))][kind]), kind) for kind in kinds]
+        parts: list[tuple[Mention | None, str]] = [(m, _pick(rng, WORDS["telling"][m.kind])) for m in clear]
+        if story:
+            parts.append((story.mention, _pick(rng, WORDS["open"])))
+        elif not clear or rng.randint(3) == 0:
+            parts.append((None, _pick(rng, WORDS["idle"])))
+        words: list[str] = []
+        places: dict[Mention, tuple[int, int]] = {}
+        if rng.randint(5) == 0:
+            words += ["RT", "@", _pick(rng, WORDS["handles"]), ":"]
+        elif rng.randint(6) == 0:
+            words += ["@", _pick(rng, WORDS["handles"])]
+        hashtag = ["#", *story.signature] if story else []
+        hashtag_first = rng.randint(3) == 0
+        if hashtag_first:
+            words += hashtag
+        for number, (mention, phrase) in enumerate(_shuffled(rng, parts)):
+            if number:
+                words.append(_pick(rng, WORDS["joints"]))
+            for word in phrase.split():
+                if mention and word == "{}":
+                    name = mention.name.split()
+                    places[mention] = len(words), len(words) + len(name)
+                    words += name
+                else:
+                    words.append(word)
+        if rng.randint(2):
+            words.append(_pick(rng, WORDS["marks"]))
+        if not hashtag_first:
+            words += hashtag
+        if rng.randint(4) == 0:
+            words += ["#", _pick(rng, WORDS["hashtags"])]
+        if rng.randint(3) == 0:
+            words += _pick(rng, WORDS["emoji"])
+        if rng.randint(3) == 0:
+            characters = string.ascii_letters + string.digits
+            words.append("http://t.co/" + "".join(characters[i] for i in rng.randint(len(characters), size=10)))
+        return words, places
 
 
-def _text(
-    rng: np.random.RandomState, story: Story | None, names: dict[str, list[str]]
-) -> tuple[list[str], list[tuple[Mention, tuple[int, int]]]]:
-    """Words, and the mentions with their places; a story's mention comes as the very object."""
-    clear = []
-    for kind in rng.choice(
-        4, size=(0, 0, 1, 2)[rng.randint(4)] if story else (0, 1, 2, 3)[rng.randint(4)], replace=False
-    ):
-        clear.append(Mention(_one(rng, (SINGLE, names)[rng.randint(2)][TYPES[kind]]), TYPES[kind]))
-    parts = [(mention, _one(rng, TOLD[mention.kind])) for mention in clear]
-    if story:
-        parts.append((story.mention, _one(rng, OPEN)))
-    elif not clear or rng.randint(3) == 0:
-        parts.append((None, _one(rng, IDLE)))
-    words: list[str] = []
-    mentions: list[tuple[Mention, tuple[int, int]]] = []
-    if rng.randint(5) == 0:
-        words += ["RT", "@", _one(rng, HANDLES), ":"]
-    elif rng.randint(6) == 0:
-        words += ["@", _one(rng, HANDLES)]
-    cue = ["#", *story.signature] if story else []
-    early = rng.randint(3) == 0
-    if early:
-        words += cue
-    for number, (mention, phrase) in enumerate(_shuffled(rng, parts)):
-        if number:
-            words += [_one(rng, (",", "and", ".", "-", "while"))]
-        for word in phrase.split():
-            if word == "{}":
-                name = mention.name.split()
-                mentions.append((mention, (len(words), len(words) + len(name))))
-                words += name
-            else:
-                words.append(word)
-    if rng.randint(2):
-        words.append(_one(rng, MARKS))
-    if not early:
-        words += cue
-    if rng.randint(4) == 0:
-        words += ["#", _one(rng, HASHTAGS)]
-    if rng.randint(3) == 0:
-        words += EMOJI[rng.randint(len(EMOJI))]
-    if rng.randint(3) == 0:
-        words.append("http://t.co/" + "".join(URL_CHARACTERS[i] for i in rng.randint(len(URL_CHARACTERS), size=10)))
-    return words, mentions
-
-
-def _one(rng: np.random.RandomState, options: Sequence[str]) -> str:
+def _pick(rng: np.random.RandomState, options: Sequence[Any]) -> Any:
     return options[rng.randint(len(options))]
 
 
-def _shuffled(rng: np.random.RandomState, items: Sequence) -> list:
+def _shuffled(rng: np.random.RandomState, items: Sequence[Any]) -> list[Any]:
     return [items[i] for i in rng.permutation(len(items))]

@@ -1,4 +1,4 @@
-"""What is known about TinyTweets: which image is relevant to which text, and how well a perfect reader can do."""
+"""What is known about TinyTweets: which image is relevant to which text, and the best F1 a reader can reach."""
 
 from __future__ import annotations
 
@@ -33,11 +33,8 @@ class Truth:
     """The mentions whose type the text leaves open, as (first word, word after the last)."""
 
 
-# ---- what is known ----
-
-
 def relevant(a: Tweet, b: Tweet) -> bool:
-    """Whether b's image is relevant to a's text: one story, and b's image is there and belongs to it."""
+    """Whether b's image is relevant to a's text: both belong to one story, and b's image is there and shows it."""
     return bool(a.truth.story) and a.truth.story == b.truth.story and b.truth.related
 
 
@@ -49,19 +46,19 @@ def relevance_matrix(tweets: Sequence[Tweet]) -> np.ndarray:
 
 
 def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = None) -> dict[str, float]:
-    """How well readers who know the generator can do: entity-level F1 in [0, 1] (seqeval), and chance.
+    """The best that readers who know the generator can do: entity-level F1 in [0, 1] (seqeval), and chance.
 
-    Every reader finds all mentions and knows the unambiguous names. For an ambiguous one
+    Every reader finds all mentions and knows the types of the unambiguous names. Of an ambiguous name,
 
-    - "text" guesses among the name's three types;
-    - "own_image" sees the type where the post's own image is there and related, and else guesses;
-    - "mined" sees it where any image of the same batch is relevant, and else guesses.
+    - "text" guesses one of the name's three types;
+    - "own_image" sees the type if the post's own image is there and related, and guesses otherwise;
+    - "mined" sees it if any image of the same batch is relevant, and guesses otherwise.
 
-    A guess is taken all three ways and the F1 averaged, so that it has no luck. "chance" is the probability that an
-    image drawn from the batch is relevant, averaged over the posts with an ambiguous name.
+    The F1 is the average over all three guesses, so luck plays no part. "chance" is the probability that an image drawn
+    from the batch is relevant, averaged over the posts with an ambiguous name.
 
     Args:
-        batches: lists of indices into `tweets`, as `mgips.data.batch.training_batches` gives them; days if None.
+        batches: lists of indices into `tweets`, as `mgips.data.batch.training_batches` gives them; the days if None.
     """
     if batches is None:
         days: dict[str, list[int]] = {}
@@ -82,7 +79,8 @@ def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = No
 
     def f1(known: Sequence[bool]) -> float:
         guesses = ([_guess(t, sees, way) for t, sees in zip(tweets, known, strict=True)] for way in range(3))
-        return float(np.mean([f1_score(gold, guess, zero_division=0) for guess in guesses]))
+        scores = [f1_score(gold, guess, zero_division=0) for guess in guesses]  # pyright: ignore[reportArgumentType]
+        return float(np.mean(scores))
 
     return {
         "text": f1([False] * len(tweets)),
@@ -93,10 +91,10 @@ def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = No
 
 
 def _guess(tweet: Tweet, sees: bool, way: int) -> list[str]:
-    """The tags of a reader who sees the story's type, or takes one of the name's three."""
+    """The tags of a reader who sees the story's type, or guesses the name's type number `way`."""
     tags = list(tweet.tags)
     if not sees:
         for start, end in tweet.truth.ambiguous:
             kind = AMBIGUOUS[" ".join(tweet.words[start:end])][way]
-            tags[start:end] = [f"B-{kind}", *[f"I-{kind}"] * (end - start - 1)]
+            tags[start:end] = [tag[:2] + kind for tag in tags[start:end]]
     return tags

@@ -13,7 +13,7 @@ def show(figure: Figure, alt: str) -> None:
     """Show a figure in a notebook as a picture with an alternative text, and close it.
 
     Args:
-        alt: what somebody who cannot see the picture should know of it, in a sentence.
+        alt: what a reader who cannot see the picture should know about it, in a sentence.
 
     Raises:
         ValueError: a figure without a title, or an empty `alt`.
@@ -23,7 +23,7 @@ def show(figure: Figure, alt: str) -> None:
 
     titles = [figure.get_suptitle(), *(ax.get_title(place) for ax in figure.axes for place in ("left", "center"))]
     if not any(titles) or not alt.strip():
-        raise ValueError("Give the figure a title that says what is seen, and an alternative text.")
+        raise ValueError("Give the figure a title that says what it shows, and an alternative text.")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)
     display({"image/png": picture.getvalue(), "text/plain": alt}, raw=True, metadata={"image/png": {"alt": alt}})

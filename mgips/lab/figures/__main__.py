@@ -1,4 +1,4 @@
-"""`python -m mgips.figures FOLDER`: draw every figure, from the result files that are committed."""
+"""`python -m mgips.lab.figures FOLDER`: draw every figure from the committed result files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIGURES = {
 
 
 def main(folder: Path) -> None:
-    """Write each figure as PNG and SVG, and the one that turns as a page that needs no network."""
+    """Write each figure as PNG and SVG, and the turning t-SNE as a page that works offline."""
     matplotlib.use("agg")
     style.use()
     folder.mkdir(parents=True, exist_ok=True)

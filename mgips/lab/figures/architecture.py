@@ -17,7 +17,7 @@ UP, DOWN, MIDDLE = 5.9, 1.9, 3.9
 
 
 def architecture() -> Figure:
-    """A post's way through the model, from words and crops to tags and losses."""
+    """A post's path through the model, from words and crops to tags and losses."""
     figure = Figure(figsize=(WIDE, HIGH))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDE), ylim=(0, HIGH))
     ax.axis("off")
@@ -53,9 +53,8 @@ def stage(ax: Axes, left: float, right: float, title: str, section: str) -> None
 
 def _inputs(ax: Axes) -> None:
     stage(ax, 0.15, 3.75, "Embedding", "§3.1, eq. 1")
-    tweet = next(
-        t for t in tinytweets(sizes=(96, 1, 1)).train if t.truth.related and t.truth.ambiguous and len(t.words) < 9
-    )
+    posts = tinytweets(sizes=(96, 1, 1)).train
+    tweet = next(t for t in posts if t.truth.related and t.truth.ambiguous and len(t.words) < 9)
     (start, end), kind = tweet.truth.ambiguous[0], tweet.truth.means
     for i, word in enumerate(tweet.words):
         named = start <= i < end
@@ -144,19 +143,10 @@ def _outputs(ax: Axes) -> None:
             if j in best:
                 inner = (x + 0.03, y + 0.03), cell - 0.06, cell - 0.06
                 ax.add_patch(Rectangle(*inner, facecolor="none", edgecolor="#E69F00", lw=2, zorder=3))
-    ax.text(
-        left + side / 2, low + side + 0.17, "images of the batch", fontsize=9.5, color=IMAGE, ha="center", va="center"
-    )
-    ax.text(left - 0.14, low + side / 2, "texts", fontsize=9.5, color=TEXT, ha="center", va="center", rotation=90)
-    ax.text(
-        left + side / 2,
-        low - 0.17,
-        "framed: the K mined positives",
-        fontsize=9.5,
-        ha="center",
-        va="center",
-        color="#8A5F00",
-    )
+    small = {"fontsize": 9.5, "ha": "center", "va": "center"}
+    ax.text(left + side / 2, low + side + 0.17, "images of the batch", color=IMAGE, **small)
+    ax.text(left - 0.14, low + side / 2, "texts", color=TEXT, rotation=90, **small)
+    ax.text(left + side / 2, low - 0.17, "framed: the K mined positives", color="#8A5F00", **small)
     arrow(ax, (12.11, UP - 0.3), (13.15, low + side - 0.25), TEXT, bend=-0.1)
     arrow(ax, (12.11, DOWN), (13.2, low + 0.25), IMAGE, bend=0.1)
     box(ax, 14.2, 1.3, 2.9, 0.9, "loss = CRF + IPS-CL + CL", LOSS, 11)

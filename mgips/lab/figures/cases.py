@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -14,9 +15,9 @@ from mgips.data.pictures import picture_of
 from mgips.data.spans import Span, spans
 from mgips.lab.cases import GRID, RULES, Case, Rule, Tally, choose, load_answers, tally
 from mgips.lab.error_kinds import matched
-from mgips.lab.figures.grids import incomplete, measured_on
+from mgips.lab.figures.shared import incomplete, measured_on
 from mgips.lab.figures.style import CYCLE, ENTITY, GREY, LOSS
-from mgips.lab.figures.text import fitted, text_width
+from mgips.lab.figures.text import fitted, flow, text_width
 from mgips.lab.results import RESULTS, load_results
 
 WIDTH, MARGIN = 11.0, 0.2
@@ -40,10 +41,10 @@ def fig10(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
 def _figure(rules: Sequence[Rule], corpus: str, folder: str | Path) -> Figure:
     if gap := incomplete(GRID, corpus, folder):
         return gap
-    found, results = load_answers(corpus, folder), load_results(GRID, corpus, folder)
+    answers, results = load_answers(corpus, folder), load_results(GRID, corpus, folder)
     labels = {row: runs[0].record["label"] for row, runs in results.items()}
-    figure = cards([(rule, choose(rule, found), tally(rule, found)) for rule in rules], labels)
-    measured_on(figure, [run for runs in results.values() for run in runs])
+    figure = cards([(rule, choose(rule, answers), tally(rule, answers)) for rule in rules], labels)
+    measured_on(figure, results)
     return figure
 
 
@@ -58,7 +59,7 @@ def cards(cases: Sequence[tuple[Rule, Case | None, Tally]], labels: Mapping[str,
     head = 0.2 + 0.22 * len(cases)
     height = head + sum(heights) + 0.35
     figure = plt.figure(figsize=(WIDTH, height))
-    title = "\n".join(_finding(rule, counted) for rule, _, counted in cases)
+    title = "\n".join(_headline(rule, counted) for rule, _, counted in cases)
     figure.suptitle(title, x=MARGIN / WIDTH, y=1 - 0.08 / height, ha="left", va="top", fontsize=11)
     top = height - head
     for (rule, case, counted), tall in zip(cases, heights, strict=True):
@@ -67,9 +68,9 @@ def cards(cases: Sequence[tuple[Rule, Case | None, Tally]], labels: Mapping[str,
     return figure
 
 
-def _finding(rule: Rule, counted: Tally) -> str:
-    told = f"({rule.letter}) {counted.like} of {counted.of} posts: {rule.says}; {counted.reverse}: {rule.reverse}"
-    return told + (f" ({counted.difference.verdict})" if counted.difference else "")
+def _headline(rule: Rule, counted: Tally) -> str:
+    like = f"({rule.letter}) {counted.like} of {counted.of} posts: {rule.says}; {counted.reverse}"
+    return f"{like} the reverse ({counted.difference.verdict})" if counted.difference else f"{like}: {rule.reverse}"
 
 
 def _card_height(case: Case | None, labels: Mapping[str, str]) -> float:
@@ -91,25 +92,21 @@ def _gold(tweet: Tweet) -> list[Span]:
 
 
 def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Tally, labels: Mapping[str, str]) -> None:
-
     width, height = figure.get_size_inches()
 
-    def write(x: float, y: float, content: str, points: float = 9, room: float = WIDTH, **how) -> None:
+    def write(x: float, y: float, content: str, points: float = 9, room: float = WIDTH, **how: Any) -> None:
         content = fitted(content, min(room, WIDTH - MARGIN - x), points)
         figure.text(x / width, y / height, content, fontsize=points, parse_math=False, **how)
 
-    line = Rectangle((MARGIN / width, top / height), 1 - 2 * MARGIN / width, 0, color="#cccccc", lw=0.8)
-    figure.add_artist(line)
+    figure.add_artist(Rectangle((MARGIN / width, top / height), 1 - 2 * MARGIN / width, 0, color="#cccccc", lw=0.8))
     place = f", post {case.tweet.id} of seed {case.seed}" if case else ": no post fits"
     write(MARGIN, top - 0.24, f"Case ({rule.letter}): {rule.says}{place}", 10, weight="bold")
-    told = f"{counted.like} of {counted.of} posts are like this one, {counted.reverse} are the reverse. "
-    told += f"The full model is right in {counted.right} of the {counted.of}"
-    if counted.difference:
-        low, value, high = (
-            100 * x for x in (counted.difference.low, counted.difference.difference, counted.difference.high)
-        )
-        told += f", {value:+.1f} points [{low:+.1f}, {high:+.1f}] against {labels[rule.against[0]]}: {counted.difference.verdict}"
-    write(MARGIN, top - 0.46, told + ".", color=GREY)
+    counts = f"{counted.like} of {counted.of} posts are like this one, {counted.reverse} are the reverse. "
+    counts += f"The full model is right in {counted.right} of the {counted.of}"
+    if difference := counted.difference:
+        size = f"detectable: {100 * difference.detectable:.1f}"
+        counts += f", {difference} points against {labels[rule.against[0]]} ({size})"
+    write(MARGIN, top - 0.46, counts + ".", color=GREY)
     if case is None:
         return
     tweet, gold = case.tweet, _gold(case.tweet)
@@ -131,33 +128,36 @@ def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Ta
     answers = {row: verdicts(tweet.tags, case.tags[row]) for row in labels}
     first = 1.0
     room = (WIDTH - MARGIN - left - first) / max(1, *map(len, answers.values()))
+
+    def cell(line: int, column: int, content: str, points: float = 9, gap: float = 0.05, **how: Any) -> None:
+        write(left + first + column * room, y - 0.12 - LINE * line, content, points, room - gap, **how)
+
     for column, entity in enumerate(gold):
-        write(left + first + column * room, y - 0.12, entity.text, 8.5, room - 0.08, weight="bold")
+        cell(0, column, entity.text, 8.5, 0.08, weight="bold")
     write(left, y - 0.12 - LINE, "gold")
     for column, entity in enumerate(gold):
-        write(left + first + column * room, y - 0.12 - LINE, entity.type)
-    for number, (row, label) in enumerate(labels.items()):
-        here = y - 0.12 - LINE * (number + 2)
-        write(left, here, label, room=first - 0.05, weight="bold" if row == "full" else "normal")
+        cell(1, column, entity.type)
+    for line, (row, label) in enumerate(labels.items(), 2):
+        write(left, y - 0.12 - LINE * line, label, room=first - 0.05, weight="bold" if row == "full" else "normal")
         for column, (answer, right) in enumerate(answers[row]):
-            colour = LOSS if right else CYCLE[1]
-            write(left + first + column * room, here, f"{'✓' if right else '✗'} {answer}", 9, room - 0.05, color=colour)
+            cell(line, column, f"{'✓' if right else '✗'} {answer}", color=LOSS if right else CYCLE[1])
 
 
 def verdicts(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, bool]]:
     """For each gold entity, in order, what was predicted for it and whether that is right; then what is spurious.
 
     A wrong answer is the predicted type, with "…" where its words differ, or "none". The pairs are those of
-    `mgips.evaluate.matched`.
+    `mgips.lab.error_kinds.matched`.
     """
-    told, spurious = [], []
-    for kind, true, said in matched(gold, predicted):
+    answers, spurious = [], []
+    for kind, true, answer in matched(gold, predicted):
         if true is None:
-            spurious.append((f"+ {said[0]}", False))
+            assert answer is not None, "of a pair at most one is missing"
+            spurious.append((f"+ {answer[0]}", False))
         else:
-            answer = "none" if said is None else said[0] + (" …" if said[1:] != true[1:] else "")
-            told.append((answer, kind == "right"))
-    return told + spurious
+            words = "none" if answer is None else answer[0] + (" …" if answer[1:] != true[1:] else "")
+            answers.append((words, kind == "right"))
+    return answers + spurious
 
 
 def draw_picture(figure: Figure, x: float, top: float, side: float, tweet: Tweet, frame: str = "#cccccc") -> None:
@@ -195,16 +195,10 @@ def post_height(words: Sequence[str], entities: Sequence[Span], width: float) ->
 
 def _laid_out(words: Sequence[str], entities: Sequence[Span], width: float) -> list[tuple[str, str, float, int]]:
     """Words and whole entities on lines of a width: what is written, the entity's type or "", its start, its line."""
-
-    starts = {entity.start: entity for entity in entities}
-    placed, at, line, place = [], 0.0, 0, 0
-    while place < len(words):
-        entity = starts.get(place)
-        content = fitted(f"{entity.text} {entity.type}" if entity else words[place], width, 10)
-        place = entity.end if entity else place + 1
-        room = text_width(content, 10)
-        if at and at + room > width:
-            at, line = 0.0, line + 1
-        placed.append((content, entity.type if entity else "", at, line))
-        at += room + (0.14 if entity else 0.09)
-    return placed
+    inside = {place for entity in entities for place in range(entity.start, entity.end)}
+    pieces = [(entity.start, f"{entity.text} {entity.type}", entity.type) for entity in entities]
+    pieces += [(place, word, "") for place, word in enumerate(words) if place not in inside]
+    written = [(fitted(content, width, 10), kind) for _, content, kind in sorted(pieces)]
+    gaps = [0.14 if kind else 0.09 for _, kind in written]
+    places = flow([text_width(content, 10) for content, _ in written], gaps, width)
+    return [(*piece, *place) for piece, place in zip(written, places, strict=True)]

@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from mgips.lab.figures.grids import incomplete, measured_on
+from mgips.lab.figures.shared import incomplete, measured_on
 from mgips.lab.figures.style import GREY, IMAGE, LOSS
 from mgips.lab.results import RESULTS, load_results
 
@@ -18,27 +18,26 @@ def fig5(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
     """Figure 5 from the committed run."""
     if gap := incomplete("fig5", corpus, folder):
         return gap
-    runs = load_results("fig5", corpus, folder)["full"]
-    figure = relevance_dots(runs[0].record["relevance"])
-    measured_on(figure, runs)
+    results = load_results("fig5", corpus, folder)
+    figure = relevance_dots(results["full"][0].record["relevance"])
+    measured_on(figure, results)
     return figure
 
 
-def relevance_dots(found: dict[str, Any]) -> Figure:
+def relevance_dots(batch: dict[str, Any]) -> Figure:
     """One batch as a square of dots, a larger dot a higher relevance (eq. 14).
 
     Args:
-        found: what `mgips.mining.batch_relevance` returns.
+        batch: what `mgips.lab.precision.batch_relevance` returns.
     """
-    scores = np.array(found["scores"])  # (N, N), rows are texts
-    mined, relevant = np.zeros((2, *scores.shape), dtype=bool)
-    mined[tuple(np.transpose(found["mined"]))] = True
-    known = found["relevant"] is not None
-    if known and found["relevant"]:
-        relevant[tuple(np.transpose(found["relevant"]))] = True
+    scores = np.array(batch["scores"])  # (N, N), rows are texts
+    known = batch["relevant"] is not None
+    mined, relevant = np.zeros_like(scores, dtype=bool), np.zeros_like(scores, dtype=bool)
+    for pairs, matrix in ((batch["mined"], mined), (batch["relevant"] or [], relevant)):
+        matrix[tuple(np.array(pairs, dtype=int).reshape(-1, 2).T)] = True
 
     figure, ax = plt.subplots(figsize=(7.6, 7.2), layout="constrained")
-    rows, columns = np.indices(scores.shape)
+    rows, columns = np.mgrid[: len(scores), : len(scores)]
     size = 4 + 90 * ((scores - scores.min()) / max(1e-9, np.ptp(scores))) ** 2
     ax.scatter(columns, rows, size, c=GREY, alpha=0.35, linewidths=0)
     right, wrong, missed = mined & relevant, mined & ~relevant, relevant & ~mined

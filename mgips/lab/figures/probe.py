@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
 from mgips.files import write_atomically
 from mgips.lab.figures import style
-from mgips.lab.figures.grids import CORPUS_LABELS, MARK, incomplete, measured_on
+from mgips.lab.figures.shared import CORPUS_LABELS, MARK, caption, dot, incomplete, measured_on
 from mgips.lab.figures.style import GREY, IMAGE, TEXT
 from mgips.lab.results import RESULTS, load_results
-from mgips.lab.stats import Difference
+from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_difference, t_interval
 
 SHOWN = {
     "same-type": "same-type\n(another post's)",
@@ -47,11 +47,13 @@ def probe_figure(record: dict[str, Any]) -> Figure:
     pictures on parts of the split. All with 95 % intervals.
     """
     figure = _draw(record)
-    _caption(
+    corpus = CORPUS_LABELS.get(record["corpus"], record["corpus"])
+    caption(
         figure,
-        f"Measured on {CORPUS_LABELS.get(record['corpus'], record['corpus'])}, {record['split']} split: {record['posts']:,} posts, "
-        f"{record['pictures']:,} with a picture, {record['entities']:,} entities; one model, seed {record['seed']} of swaps and noise.\n"
-        f"95 % intervals: bootstrap over posts ({record['draws']:,} draws) for F1, Wilson's for rates. seqeval, default reading.",
+        f"Measured on {corpus}, {record['split']} split: {record['posts']:,} posts, {record['pictures']:,} with a "
+        f"picture, {record['entities']:,} entities; one model, seed {record['seed']} of swaps and noise.\n"
+        f"95 % intervals: bootstrap over posts ({record['draws']:,} draws) for F1, Wilson's for rates. "
+        "seqeval, default reading.",
     )
     return figure
 
@@ -63,15 +65,8 @@ def fig_probe(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figur
     results = load_results("probe", corpus, folder)
     full, text = (average([run.record["probe"] for run in results[row]]) for row in ("full", "text"))
     figure = _draw(full, text)
-    measured_on(figure, [run for runs in results.values() for run in runs])
-    _caption(
-        figure, f"{figure.get_supxlabel()}\nMeans over seeds, with 95 % t-intervals. Entities are those of all seeds."
-    )
+    measured_on(figure, results, "Means over seeds, with 95 % t-intervals. Entities are those of all seeds.")
     return figure
-
-
-def _caption(figure: Figure, text: str) -> None:
-    figure.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")
 
 
 def average(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -80,43 +75,33 @@ def average(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Conditions and parts that not all of them have are left out. Counts are sums.
     """
 
-    def mean(values: Sequence[float], low: float, high: float) -> tuple[float, float, float]:
-        middle = float(np.mean(values))
-        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)) if len(values) > 1 else 0.0
-        return middle, max(low, middle - half), min(high, middle + half)
-
-    def estimates(found: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-        if any(one is None for one in found):
+    def mean(numbers: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+        """Estimates or differences as one, its interval cut to what is possible; None where one is None."""
+        there = [number for number in numbers if number is not None]
+        if len(there) < len(numbers):
             return None
-        value, low, high = mean([one["value"] for one in found], 0, 1)
-        return {"value": value, "low": low, "high": high, "count": sum(one["count"] for one in found)}
+        if "difference" in there[0]:
+            gain = t_difference([number["difference"] for number in there])
+            return replace(gain, low=max(-1, gain.low), high=min(1, gain.high)).to_dict()
+        value = t_interval([number["value"] for number in there])
+        count = sum(number["count"] for number in there)
+        return asdict(replace(value, low=max(0, value.low), high=min(1, value.high), count=count))
 
-    def differences(found: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
-        if any(one is None for one in found):
-            return None
-        values = [one["difference"] for one in found]
-        # The t-test knows no p where all seeds agree to the last digit.
-        p = float(stats.ttest_1samp(values, 0).pvalue) if len(values) > 1 and np.ptp(values) else float(not any(values))
-        one = Difference(*mean(values, -1, 1), p)
-        return {**asdict(one), "verdict": one.verdict}
-
-    def joined(name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
-        """One kind of row, the same place in each record, its estimates by `keys`."""
-        rows = [{(one.get("by"), one["name"]): one for one in record[name]} for record in records]
-        found = []
-        for place in rows[0]:
-            if all(place in row for row in rows):
-                same = [row[place] for row in rows]
-                one = {**same[0], "posts": sum(row["posts"] for row in same)}
-                one |= {key: estimates([row[key] for row in same]) for key in keys}
-                found.append({**one, "difference": differences([row["difference"] for row in same])})
-        return found
+    def joined(kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
+        """Rows of one kind that every record has, each with the means of its `keys`."""
+        by_name = [{(row.get("by"), row["name"]): row for row in record[kind]} for record in records]
+        return [
+            {**first, "posts": sum(rows[name]["posts"] for rows in by_name)}
+            | {key: mean([rows[name][key] for rows in by_name]) for key in keys}
+            for name, first in by_name[0].items()
+            if all(name in rows for rows in by_name)
+        ]
 
     return {
         **records[0],
         **{key: sum(record[key] for record in records) for key in ("posts", "pictures", "entities")},
-        "conditions": joined("conditions", ("f1", "flips")),
-        "parts": joined("parts", ("true", "blank")),
+        "conditions": joined("conditions", ("f1", "flips", "difference")),
+        "parts": joined("parts", ("true", "blank", "difference")),
     }
 
 
@@ -131,35 +116,44 @@ def save(record: dict[str, Any], folder: str | Path) -> None:
     matplotlib.use("agg")
     style.use()
     figure = probe_figure(record)
-    for ending, told in (("png", {"Software": None}), ("svg", {"Date": None})):
+    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
         page = io.BytesIO()
-        figure.savefig(page, format=ending, metadata=told)
+        figure.savefig(page, format=ending, metadata=metadata)
         write_atomically(folder / f"probe.{ending}", page.getvalue())
     plt.close(figure)
 
 
+def _differences(rows: Sequence[dict[str, Any]]) -> dict[str, Difference]:
+    """By the names of conditions or parts; those without one are left out."""
+    return {row["name"]: Difference.from_dict(row["difference"]) for row in rows if row["difference"] is not None}
+
+
 def _draw(record: dict[str, Any], text: dict[str, Any] | None = None) -> Figure:
-    swaps = [one for one in record["conditions"] if one["difference"] is not None]
+    swaps = _differences(record["conditions"])
     if not swaps:
         figure, ax = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
         _parts(ax, record, text)
         figure.suptitle(finding(record), x=0.01, ha="left")
         return figure
     figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(13, 5.2), layout="constrained", width_ratios=(1.2, 0.9, 1.3)
+        1, 3, figsize=(13.6, 5.8), layout="constrained", width_ratios=(1.2, 0.9, 1.3)
     )
+    flips = {row["name"]: row["flips"] for row in record["conditions"]}
     labels = []
-    for place, one in enumerate(swaps):
-        found = one["difference"]
-        _dot(left, found["difference"], found, place, *MARK[found["verdict"]])
-        _dot(middle, one["flips"]["value"], one["flips"], place, "o", GREY)
-        labels.append(f"{SHOWN.get(one['name'], one['name'])}\n{100 * found['difference']:+.1f}, {found['verdict']}")
+    for place, (name, difference) in enumerate(swaps.items()):
+        dot(left, difference, place, *MARK[difference.verdict], markersize=6)
+        dot(middle, Estimate(**flips[name]), place, "o", GREY, markersize=6)
+        verdict: str = difference.verdict
+        if verdict == NO_DIFFERENCE:
+            verdict = f"no detectable\ndifference (< {100 * difference.detectable:.1f})"
+        labels.append(f"{SHOWN.get(name, name)}\n{100 * difference.difference:+.1f}, {verdict}")
     left.axvline(0, color="black", linewidth=0.8)
     if text is not None:
         below = 100 * (text["conditions"][0]["f1"]["value"] - record["conditions"][0]["f1"]["value"])
         left.axvline(below, color=TEXT, linestyle=":")
         left.text(below, len(swaps) - 0.45, " text-only model", color=TEXT, fontsize=8, va="center")
-    left.set(xlabel="F1 minus F1 with the true pictures, points", title="What other pictures cost")
+    power = "(< x): x would be detected with 80 % power"
+    left.set(xlabel=f"F1 minus F1 with the true pictures, points\n{power}", title="What other pictures cost")
     left.set_yticks(range(len(swaps)), labels)
     middle.set(xlabel="posts that get other tags than with\ntheir true picture, %", title="How often they change tags")
     middle.set_yticks(range(len(swaps)), [""] * len(swaps))
@@ -180,17 +174,19 @@ def _parts(ax: Axes, record: dict[str, Any], text: dict[str, Any] | None) -> Non
         series = [("true", record, "true pictures", "o", IMAGE), ("blank", record, "no picture", "s", GREY)]
     if text is not None:
         series.append(("true", text, "text-only model", "^", TEXT))
-    names = [(one["by"], one["name"]) for one in record["parts"]]
-    # A gap between two ways of parting.
-    gaps = np.cumsum([0, *(0.6 * (a[0] != b[0]) for a, b in zip(names, names[1:], strict=False))])
+    names = [(part["by"], part["name"]) for part in record["parts"]]
+    # A gap between two ways of splitting.
+    gaps = np.cumsum([0, *(0.6 * (a[0] != b[0]) for a, b in pairwise(names))])
     places = {name: place + gap for place, (name, gap) in enumerate(zip(names, gaps, strict=False))}
     for number, (key, source, label, marker, colour) in enumerate(series):
-        for one in source["parts"]:
-            if one[key] is not None and (one["by"], one["name"]) in places:
-                place = places[one["by"], one["name"]] + 0.22 * (number - (len(series) - 1) / 2)
-                _dot(ax, one[key]["value"], one[key], place, marker, colour, label)
-                label = None  # once is enough for the legend
-    labels = [f"{PARTS.get(one['name'], one['name'])} ({one['true']['count']:,})" for one in record["parts"]]
+        shift = 0.22 * (number - (len(series) - 1) / 2)
+        legend = {"label": label}  # once is enough for the legend
+        for part in source["parts"]:
+            if part[key] is not None and (part["by"], part["name"]) in places:
+                place = places[part["by"], part["name"]] + shift
+                dot(ax, Estimate(**part[key]), place, marker, colour, markersize=6, **legend)
+                legend = {}
+    labels = [f"{PARTS.get(part['name'], part['name'])} ({part['true']['count']:,})" for part in record["parts"]]
     ax.set_yticks(list(places.values()), labels)
     ax.set(xlabel="F1 (gold entities in brackets)", xlim=(0, 102), title=_worth(record))
     ax.invert_yaxis()
@@ -200,48 +196,41 @@ def _parts(ax: Axes, record: dict[str, Any], text: dict[str, Any] | None) -> Non
 
 def _worth(record: dict[str, Any]) -> str:
     """What taking pictures away says of related and of unrelated ones, or of any."""
-    found = {one["name"]: one["difference"] for one in record["parts"] if one["difference"] is not None}
-    names = [name for name in ("related", "unrelated") if name in found] or [n for n in ("present",) if n in found]
-    said = []
-    for name in names:
-        points = _points([found[name]])
-        told = {"hurts": f" are worth {points}", "helps": f" cost {points}", "cannot tell": ": cannot tell"}
-        said.append(f"{'' if name == 'present' else name} pictures{told[found[name]['verdict']]}".strip())
-    text = ",\n".join(said) or "by part of the split"
+    differences = _differences(record["parts"])
+    names = [name for name in ("related", "unrelated") if name in differences]
+    sentences = []
+    for name in names or [name for name in ("present",) if name in differences]:
+        points, verdict = _points([differences[name]]), differences[name].verdict
+        effect = {"hurts": f" are worth {points}", "helps": f" cost {points}", NO_DIFFERENCE: f": {NO_DIFFERENCE}"}
+        sentences.append(f"{'' if name == 'present' else name} pictures{effect[verdict]}".strip())
+    text = ",\n".join(sentences) or "by part of the split"
     return text[0].upper() + text[1:]
-
-
-def _dot(
-    ax: Axes, value: float, ends: dict[str, Any], y: float, marker: str, colour: str, label: str | None = None
-) -> None:
-    """A number in [-1, 1] in points, with its interval."""
-    reach = [[100 * (value - ends["low"])], [100 * (ends["high"] - value)]]
-    ax.errorbar(100 * value, y, xerr=np.maximum(reach, 0), fmt=marker, color=colour, markersize=6, capsize=3, label=label)  # fmt: skip
 
 
 def finding(record: dict[str, Any]) -> str:
     """What the intervals allow to say, in a sentence or two."""
-    swaps = {one["name"]: one["difference"] for one in record["conditions"] if one["difference"] is not None}
+    swaps = _differences(record["conditions"])
     if not swaps:
         return "No picture could be swapped" if record["images"] else "The model has no images: nothing to swap"
-    told = {verdict: [name for name in swaps if swaps[name]["verdict"] == verdict] for verdict in MARK}
-    said = []
-    for verdict, verb in (("hurts", "cost"), ("helps", "gain")):
-        if told[verdict]:
-            said.append(
-                f"{_listed(told[verdict]).capitalize()} pictures {verb} {_points([swaps[name] for name in told[verdict]])}"
-            )
-    # Noise is nothing the model was trained on: that it hurts says nothing of what true pictures are worth.
-    if set(told["hurts"]) - {"noise"}:
-        said[0] += ": the model uses its images"
-    if told["cannot tell"]:
-        said.append(f"F1 with {_listed(told['cannot tell'])} pictures cannot be told from F1 with the true ones")
-    return "\n".join(said)
+    names = {verdict: [name for name in swaps if swaps[name].verdict == verdict] for verdict in MARK}
+    sentences = [
+        f"{_listed(names[verdict]).capitalize()} pictures {verb} {_points([swaps[name] for name in names[verdict]])}"
+        for verdict, verb in (("hurts", "cost"), ("helps", "gain"))
+        if names[verdict]
+    ]
+    # A model was never trained on noise: that noise hurts says nothing about what true pictures are worth.
+    if {*names["hurts"]} - {"noise"}:
+        sentences[0] += ": the model uses its images"
+    if same := names[NO_DIFFERENCE]:
+        sentences.append(
+            f"{NO_DIFFERENCE.capitalize()} between F1 with {_listed(same)} pictures and with the true ones"
+        )
+    return "\n".join(sentences)
 
 
-def _points(differences: Sequence[dict[str, Any]]) -> str:
+def _points(differences: Sequence[Difference]) -> str:
     """ "1 point", "18 to 21 points"; less than a point with a decimal."""
-    sizes = [100 * abs(one["difference"]) for one in differences]
+    sizes = [100 * abs(difference.difference) for difference in differences]
     low, high = (f"{size:.0f}" if size >= 0.95 else f"{size:.1f}" for size in (min(sizes), max(sizes)))
     return f"{low} point{'s' * (low != '1')}" if low == high else f"{low} to {high} points"
 

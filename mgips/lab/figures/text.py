@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
-from matplotlib import font_manager
+from matplotlib.font_manager import findfont, get_font
+from matplotlib.ft2font import FT2Font
 
 
 @functools.cache
@@ -13,8 +15,8 @@ def _drawable(character: str) -> bool:
 
 
 @functools.cache
-def _font() -> font_manager.FT2Font:
-    return font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+def _font() -> FT2Font:
+    return get_font(findfont("DejaVu Sans"))
 
 
 def printable(text: str) -> str:
@@ -31,7 +33,7 @@ def text_width(text: str, points: float) -> float:
 
 
 def fitted(text: str, inches: float, points: float) -> str:
-    """A printable text that is at most so wide, with … where some was left out."""
+    """A printable text at most `inches` wide, with … in place of what was cut off."""
     text, inches = printable(text), 0.96 * inches  # a figure's resolution rounds every letter
     if text_width(text, points) <= inches:
         return text
@@ -40,3 +42,20 @@ def fitted(text: str, inches: float, points: float) -> str:
         middle = (low + high) // 2
         low, high = (middle, high) if text_width(text[:middle] + "…", points) <= inches else (low, middle)
     return text[:low].rstrip() + "…"
+
+
+def flow(widths: Sequence[float], gaps: Sequence[float], room: float) -> list[tuple[float, int]]:
+    """Where boxes go that fill lines from left to right: the start, in inches, and the line of each.
+
+    Args:
+        widths: of the boxes, in inches.
+        gaps: after each box, in inches.
+        room: width of a line, in inches; a box that is wider has a line of its own.
+    """
+    places, x, line = [], 0.0, 0
+    for width, gap in zip(widths, gaps, strict=True):
+        if x and x + width > room:
+            x, line = 0.0, line + 1
+        places.append((x, line))
+        x += width + gap
+    return places

@@ -17,18 +17,19 @@ from matplotlib.ticker import MaxNLocator
 
 from mgips.data.corpus import TYPES
 from mgips.errors import DataError
-from mgips.lab.figures.grids import CORPUS_LABELS, _line, incomplete, measured_on
+from mgips.lab.figures.shared import CORPUS_LABELS, incomplete, line, measured_on
 from mgips.lab.figures.style import ENTITY, GREY, LOSS, TEXT
 from mgips.lab.representation import EMBEDDING, MUTUAL, TOWER
 from mgips.lab.results import RESULTS, Result, grid_corpus, load_results, missing
+from mgips.lab.stats import t_difference
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MARKER = {"PER": ("o", "circle"), "LOC": ("s", "square"), "ORG": ("P", "cross"), "MISC": ("D", "diamond")}
-"""One form an entity type, for matplotlib and for plotly: the form tells it without the colour."""
+"""One marker per entity type, for matplotlib and for plotly: types can be told apart without colours."""
 SIZE = {"PER": 1.0, "LOC": 0.85, "ORG": 1.15, "MISC": 0.75}
-"""What makes the forms look equally large."""
+"""Factors that make the markers look equally large."""
 TURN = 5
 """Degrees between two frames of the turning picture."""
 
@@ -38,15 +39,8 @@ def scatter(ax: Axes, points: np.ndarray, types: np.ndarray, size: float = 14) -
     for kind in TYPES:
         mine = points[types == kind]
         if len(mine):
-            ax.scatter(
-                *mine.T,
-                s=size * SIZE[kind],
-                c=ENTITY[kind],
-                marker=MARKER[kind][0],
-                alpha=0.75,
-                linewidths=0,
-                label=kind,
-            )
+            look = {"c": ENTITY[kind], "marker": MARKER[kind][0], "alpha": 0.75, "linewidths": 0}
+            ax.scatter(*mine.T, s=size * SIZE[kind], label=kind, **look)
     bare(ax)
 
 
@@ -54,11 +48,12 @@ def bare(ax: Axes) -> None:
     """No ticks; in 3D, pale walls."""
     ax.set(xticks=[], yticks=[])
     if ax.name == "3d":
-        ax.set_zticks([])
-        for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
+        solid: Any = ax  # matplotlib's stubs do not know 3D axes
+        solid.set_zticks([])
+        for axis in (solid.xaxis, solid.yaxis, solid.zaxis):
             axis.set_pane_color("#F4F4F4")
             axis.line.set_color("#BBBBBB")
-        ax.set_box_aspect((1, 1, 0.9), zoom=1.1)
+        solid.set_box_aspect((1, 1, 0.9), zoom=1.1)
     else:
         ax.spines[:].set_visible(True)
         ax.spines[:].set_color("#BBBBBB")
@@ -73,22 +68,15 @@ def fig11(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
     trained = drawn["trained"]
     figure = plt.figure(figsize=(11, 10.6), layout="constrained")
     grid = figure.add_gridspec(3, len(trained), height_ratios=(1.25, 1.0, 1.1))
-    for column, (step, found) in enumerate(trained.items()):
+    for column, (step, numbers) in enumerate(trained.items()):
         solid = figure.add_subplot(grid[0, column], projection="3d")
-        scatter(solid, np.array(found["xyz"]), types)
+        scatter(solid, np.array(numbers["xyz"]), types)
         solid.set_title(f"{step}: 3D t-SNE, seed {seed}", loc="left", y=0.97)
         flat = figure.add_subplot(grid[1, column])
-        scatter(flat, np.array(found["xy"]), types, size=11)
+        scatter(flat, np.array(numbers["xy"]), types, size=11)
         flat.set_title(f"{step}: 2D t-SNE, seed {seed}")
-        if not column:
-            flat.legend(
-                loc="upper left",
-                bbox_to_anchor=(-0.02, 0),
-                ncols=len(TYPES),
-                frameon=False,
-                markerscale=1.6,
-                columnspacing=1,
-            )
+    legend = {"frameon": False, "columnspacing": 1}
+    figure.axes[1].legend(loc="upper left", bbox_to_anchor=(-0.02, 0), ncols=len(TYPES), markerscale=1.6, **legend)
     share = f"own type among {drawn['k']} nearest, %"
     panels = [("purity", "all entities", share, 100), ("silhouette", "silhouette", "between -1 and 1", 1)]
     if trained[EMBEDDING]["ambiguous"]:
@@ -98,9 +86,9 @@ def fig11(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
         ax = figure.add_subplot(below[column])
         _numbers(ax, results, key, scale)
         ax.set(title=title, ylabel=axis)
-    ax.legend(loc="lower right", bbox_to_anchor=(1.02, 1.1), ncols=3, frameon=False, fontsize=9, columnspacing=1)
-    figure.suptitle(_finding(results), x=0.01, ha="left", fontsize=11)
-    measured_on(figure, [run for runs in results.values() for run in runs])
+    figure.axes[-1].legend(loc="lower right", bbox_to_anchor=(1.02, 1.1), ncols=3, fontsize=9, **legend)
+    figure.suptitle(_title(results), x=0.01, ha="left", fontsize=11)
+    measured_on(figure, results)
     return figure
 
 
@@ -114,27 +102,32 @@ def _drawn(results: dict[str, list[Result]]) -> tuple[dict[str, Any], np.ndarray
         record = run.record.get("representation", {})
         if "entities" in record:
             return record, np.array([kind for _, kind, _, _ in record["entities"]]), run.seed
-    raise DataError("No run of fig11's row full holds coordinates; run it again: python -m mgips sweep fig11.")
+    raise DataError("No run of fig11's row full holds coordinates; run it again: mgips sweep fig11.")
 
 
 def _values(runs: list[Result], which: str, step: str, key: str) -> list[float]:
     """One number a seed: "purity" or "silhouette" of all entities, or "ambiguous", the purity of those."""
-    found = [run.record["representation"][which][step] for run in runs]
-    return [one["ambiguous"]["purity"] if key == "ambiguous" else one[key] for one in found]
+    numbers = [run.record["representation"][which][step] for run in runs]
+    return [measured["ambiguous"]["purity"] if key == "ambiguous" else measured[key] for measured in numbers]
 
 
 def _numbers(ax: Axes, results: dict[str, list[Result]], key: str, scale: float) -> None:
     """A measure step by step: the full model, text only, and the full model before training; chance dotted."""
     full = results["full"]
     names = list(full[0].record["representation"]["trained"])
-    place = {**{name: x for x, name in enumerate(names)}, TOWER: 1}  # one tower stands where the two meet
-    lines = (("full", full, "trained", LOSS), ("text only", results["text"], "trained", TEXT), ("full, before training", full, "untrained", GREY))  # fmt: skip
-    for shift, (label, runs, which, colour) in zip((-0.05, 0.05, 0.0), lines, strict=True):
-        values = {step: _values(runs, which, step, key) for step in runs[0].record["representation"][which]}
-        _line(ax, [(place[step] + shift, [scale * v for v in found]) for step, found in values.items()], colour, label)
+    place = {**{name: x for x, name in enumerate(names)}, TOWER: 1}  # the text tower stands where text meets image
+    lines = (
+        (-0.05, "full", full, "trained", LOSS),
+        (0.05, "text only", results["text"], "trained", TEXT),
+        (0.0, "full, before training", full, "untrained", GREY),
+    )
+    for shift, label, runs, which, colour in lines:
+        steps = runs[0].record["representation"][which]
+        points = {place[step] + shift: [scale * v for v in _values(runs, which, step, key)] for step in steps}
+        line(ax, points, colour, label)
     if key != "silhouette":
         measured = [run.record["representation"]["trained"][EMBEDDING] for run in full]
-        chance = scale * np.mean([(m["ambiguous"] if key == "ambiguous" else m)["chance"] for m in measured])
+        chance = scale * float(np.mean([(m["ambiguous"] if key == "ambiguous" else m)["chance"] for m in measured]))
         ax.axhline(chance, color="black", linestyle=":", linewidth=1)
         ax.text(0.5, chance, "chance", va="top", ha="center", fontsize=9)
     labels = [f"{MUTUAL}\n(text only: {TOWER})" if name == MUTUAL else name for name in names]
@@ -143,30 +136,18 @@ def _numbers(ax: Axes, results: dict[str, list[Result]], key: str, scale: float)
     ax.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _finding(results: dict[str, list[Result]]) -> str:
-    """Purity step by step, and what the intervals over seeds let say about each step and about text only."""
-    full = results["full"]
-    names = list(full[0].record["representation"]["trained"])
-    values = {name: 100 * np.array(_values(full, "trained", name, "purity")) for name in names}
-    route = [f"{values[name].mean():.0f} % {'in the' if name == EMBEDDING else 'after'} {name}" for name in names]
-    told = [f"{after} {_change(values[after] - values[before])}" for before, after in pairwise(names)]
-    text = results["text"]
-    last = list(text[0].record["representation"]["trained"])[-1]
-    alone = 100 * np.mean(_values(text, "trained", last, "purity"))
+def _title(results: dict[str, list[Result]]) -> str:
+    """Purity step by step, and what the intervals over seeds allow to say about each step."""
+    full, text = results["full"], results["text"]
+    names, ends = (list(runs[0].record["representation"]["trained"]) for runs in (full, text))
+    values = {name: np.array(_values(full, "trained", name, "purity")) for name in names}
+    route = [f"{100 * values[name].mean():.0f} % {'in the' if name == EMBEDDING else 'after'} {name}" for name in names]
+    changes = [(after, t_difference(list(values[after] - values[before]))) for before, after in pairwise(names)]
+    alone = 100 * np.mean(_values(text, "trained", ends[-1], "purity"))
     return (
         f"Neighbours share an entity's type: {', '.join(route)} (text only {alone:.0f} %)\n"
-        f"95 % t-intervals over seeds: {'; '.join(told)}"
+        f"95 % t-intervals over seeds: {'; '.join(f'{name} {gain} points, {gain.verdict}' for name, gain in changes)}"
     )
-
-
-def _change(differences: np.ndarray) -> str:
-    """ "+10.2 points [8.1, 12.3], helps"."""
-    from scipy.stats import t
-
-    mean, count = differences.mean(), len(differences)
-    half = t.ppf(0.975, count - 1) * differences.std(ddof=1) / np.sqrt(count)
-    verdict = "helps" if mean - half > 0 else "hurts" if mean + half < 0 else "cannot tell"
-    return f"{mean:+.1f} points [{mean - half:.1f}, {mean + half:.1f}], {verdict}"
 
 
 # ---- the turning picture ----
@@ -183,25 +164,25 @@ def fig11_html(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> go.F
     record, types, seed = _drawn(load_results("fig11", corpus, folder))
     # Only invented posts are shown with their words; they are drawn again from the seed.
     posts = {tweet.id: tweet for tweet in grid_corpus(corpus, seed).test} if corpus == "tinytweets" else {}
-    told = [
+    hovers = [
         hover(id, kind, posts[id].words if id in posts else (), start, end)
         for id, kind, start, end in record["entities"]
     ]
     views, titles = {}, {}
     for which, when in (("trained", "trained"), ("untrained", "before training")):
-        for step, found in record[which].items():
+        for step, numbers in record[which].items():
             name = f"{step}, {when}"
-            views[name] = np.array(found["xyz"])
+            views[name] = np.array(numbers["xyz"])
             titles[name] = (
-                f"{CORPUS_LABELS.get(corpus, corpus)}, seed {seed}, {name}: {100 * found['purity']:.0f} % of an entity's {record['k']} "
-                f"nearest neighbours share its type (full vectors; chance {100 * found['chance']:.0f} %)"
+                f"{CORPUS_LABELS.get(corpus, corpus)}, seed {seed}, {name}: {100 * numbers['purity']:.0f} % of an "
+                f"entity's {record['k']} nearest neighbours share its type (full vectors; chance "
+                f"{100 * numbers['chance']:.0f} %)"
             )
-    start = list(record["trained"])[-1]
-    return turning(views, types, told, titles, f"{start}, trained")
+    return turning(views, types, hovers, titles, f"{list(record['trained'])[-1]}, trained")
 
 
 def hover(id: str, kind: str, words: Sequence[str] = (), start: int = 0, end: int = 0) -> str:
-    """What a point says: type and id of an entity, and its post with the entity's words [start, end) in bold."""
+    """The hover text of a point: type and id of an entity, and its post with the entity's words [start, end) in bold."""
     marked = [f"\ue000{word}\ue001" if start <= place < end else word for place, word in enumerate(words)]
     lines = [html.escape(line) for line in textwrap.wrap(" ".join(marked), 64)]
     post = "<br>".join(lines).replace("\ue000", "<b>").replace("\ue001", "</b>")
@@ -209,21 +190,21 @@ def hover(id: str, kind: str, words: Sequence[str] = (), start: int = 0, end: in
 
 
 def turning(
-    views: Mapping[str, np.ndarray], types: np.ndarray, told: Sequence[str], titles: Mapping[str, str], start: str
+    views: Mapping[str, np.ndarray], types: np.ndarray, hovers: Sequence[str], titles: Mapping[str, str], start: str
 ) -> go.Figure:
     """A 3D scatter to turn by hand or by itself, with a list of views to choose from.
 
     Args:
         views: each (N, 3), by name.
         types: (N,) the entities' types.
-        told: N, what a point says when it is pointed at (`hover`).
-        titles: one a view.
+        hovers: N, what a point shows when the mouse is on it (`hover`).
+        titles: one per view.
         start: the view that is shown first.
     """
     import plotly.graph_objects as go
 
     mine = {kind: np.flatnonzero(types == kind) for kind in TYPES}
-    # A trace a type and not a trace a view and type: what points say is held once, and a type hidden stays hidden.
+    # One trace per type, not per view and type: hover texts are stored once, and a type hidden stays hidden.
     axes = {
         name: {axis: [points[rows, place].tolist() for rows in mine.values()] for place, axis in enumerate("xyz")}
         for name, points in views.items()
@@ -235,7 +216,7 @@ def turning(
             mode="markers",
             name=kind,
             marker={"size": 5 * SIZE[kind], "color": ENTITY[kind], "symbol": MARKER[kind][1], "opacity": 0.8},
-            hovertext=[told[i] for i in rows],
+            hovertext=[hovers[i] for i in rows.tolist()],
             hoverinfo="text",
         )
 
@@ -252,6 +233,10 @@ def turning(
     now = {"mode": "immediate", "transition": {"duration": 0}}
     turn = [None, {**now, "frame": {"duration": 80, "redraw": True}, "fromcurrent": True}]
     stop = [[None], {**now, "frame": {"duration": 0, "redraw": False}}]
+    buttons = [
+        {"label": label, "method": "animate", "args": args} for label, args in (("▶ Turn", turn), ("■ Stop", stop))
+    ]
+    above = {"xanchor": "left", "y": 1.01, "yanchor": "bottom"}
     plain = {"showticklabels": False, "title": "", "showspikes": False, "backgroundcolor": "#F4F4F4"}
     figure.update_layout(
         template="none",
@@ -262,27 +247,8 @@ def turning(
         scene={"xaxis": plain, "yaxis": plain, "zaxis": plain, "aspectmode": "cube", "camera": camera(0)},
         legend={"x": 1, "xanchor": "right", "y": 1, "itemsizing": "constant", "bgcolor": "rgba(255,255,255,0.7)"},
         updatemenus=[
-            {
-                "buttons": choices,
-                "active": list(views).index(start),
-                "x": 0.01,
-                "xanchor": "left",
-                "y": 1.01,
-                "yanchor": "bottom",
-            },
-            {
-                "type": "buttons",
-                "direction": "left",
-                "showactive": False,
-                "buttons": [
-                    {"label": "▶ Turn", "method": "animate", "args": turn},
-                    {"label": "■ Stop", "method": "animate", "args": stop},
-                ],
-                "x": 0.35,
-                "xanchor": "left",
-                "y": 1.01,
-                "yanchor": "bottom",
-            },
+            {"buttons": choices, "active": list(views).index(start), "x": 0.01, **above},
+            {"type": "buttons", "direction": "left", "showactive": False, "buttons": buttons, "x": 0.35, **above},
         ],
     )
     return figure

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from mgips.data.corpus import TYPES
+
+FOLDER = Path(__file__).parent
 
 CORPORA = {"twitter2015": "Twitter-2015", "twitter2017": "Twitter-2017"}
 """The paper's corpora, and what it calls them."""
@@ -45,61 +49,31 @@ class Method:
     """By corpus."""
 
 
-def _rows(name: str) -> list[dict[str, str]]:
-    """A table's file, a dictionary per line."""
-    with open(Path(__file__).parent / f"{name}.csv", encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+def _rows(name: str, *keys: str) -> Iterator[tuple[list[str], dict[str, str]]]:
+    """Each line of a table's file: the cells of its key columns, and the others by column."""
+    with open(FOLDER / f"{name}.csv", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            yield [row.pop(key) for key in keys], row
 
 
-def _table1(total: bool) -> dict[str, dict[str, dict[str, int]]]:
-    found: dict[str, dict[str, dict[str, int]]] = {corpus: {} for corpus in CORPORA}
-    for row in _rows("table1"):
-        corpus, split = row.pop("corpus"), row.pop("split")
-        if (split == "total") == total:
-            found[corpus][split] = {name: int(value) for name, value in row.items()}
-    return found
-
-
-def _table2() -> dict[str, Method]:
-    found: dict[str, Method] = {}
-    for row in _rows("table2"):
-        name, group, year, corpus = (row.pop(key) for key in ("method", "group", "year", "corpus"))
-        method = found.setdefault(name, Method(group, int(year) if year else None, {}))
-        method.scores[corpus] = Scores(**{key: float(value) if value else None for key, value in row.items()})
-    return found
-
-
-def _table3() -> dict[str, dict[str, tuple[float, float, float]]]:
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for row in _rows("table3"):
-        scores = float(row["precision"]), float(row["recall"]), float(row["f1"])
-        found.setdefault(row["variant"], {})[row["corpus"]] = scores
-    return found
-
-
-TABLE1 = _table1(total=False)
+TABLE1: dict[str, dict[str, dict[str, int]]] = {corpus: {} for corpus in CORPORA}
 """Table 1: corpus → split → entities of each type, all entities, tweets."""
-TABLE1_TOTALS = {corpus: columns["total"] for corpus, columns in _table1(total=True).items()}
+for (_corpus, _split), _row in _rows("table1", "corpus", "split"):
+    TABLE1[_corpus][_split] = {name: int(cell) for name, cell in _row.items()}
+TABLE1_TOTALS = {corpus: columns.pop("total") for corpus, columns in TABLE1.items()}
 """Table 1's columns "Total": corpus → the same rows."""
-TABLE2 = _table2()
-"""Table 2, the comparison: method → its row, in the paper's order."""
-TABLE3 = _table3()
-"""Table 3, the ablation: variant (`mgips.config.VARIANTS`) → corpus → precision, recall, F1 in percent."""
 
-SETTINGS: dict[str, float] = {
-    "crop_size": 128,
-    "patch_size": 32,
-    "interweave_encoders": 1,
-    "hidden_size": 768,
-    "max_length": 40,
-    "num_heads": 12,
-    "num_layers": 12,
-    "warmup_ratio": 0.06,
-    "lr_text": 5e-5,
-    "lr_image": 3e-5,
-    "weight_decay": 1e-2,
-    "k": 3,
-    "epochs": 40,
-}
+TABLE2: dict[str, Method] = {}
+"""Table 2, the comparison: method → its row, in the paper's order."""
+for (_name, _group, _year, _corpus), _row in _rows("table2", "method", "group", "year", "corpus"):
+    _method = TABLE2.setdefault(_name, Method(_group, int(_year) if _year else None, {}))
+    _method.scores[_corpus] = Scores(**{column: float(cell) if cell else None for column, cell in _row.items()})
+
+TABLE3: dict[str, dict[str, tuple[float, ...]]] = {variant: {} for (variant,), _ in _rows("table3", "variant")}
+"""Table 3, the ablation: variant (`mgips.config.VARIANTS`) → corpus → precision, recall, F1 in percent."""
+for (_variant, _corpus), _row in _rows("table3", "variant", "corpus"):
+    TABLE3[_variant][_corpus] = tuple(float(cell) for cell in _row.values())
+
+SETTINGS: dict[str, float] = tomllib.loads((FOLDER / "settings.toml").read_text(encoding="utf-8"))
 """Settings that the paper gives (§3.1.2, §3.3.2, §4.3; epochs: §4.6.1, for the study of K), by the names of
 `mgips.config`."""

@@ -1,10 +1,10 @@
 """The inspectors: what was mined, what attends to what, what the MGEs weigh. Plain ipywidgets.
 
->>> from mgips.widgets import inspect_pairs
+>>> from mgips.lab.widgets import inspect_pairs
 >>> inspector = inspect_pairs("runs/tiny", corpus)     # doctest: +SKIP
 >>> inspector.selected, inspector.mined                # doctest: +SKIP
 
-Every inspector is driven by its controls and from Python alike, shows its errors in itself, and leaves a picture
+Every inspector can be driven by its controls or from Python, shows its errors inside itself, and leaves a picture
 with an alternative text where a page shows no widgets.
 """
 

@@ -1,11 +1,9 @@
-"""What the inspectors share: errors that show, buttons that do not swallow them, a picture to fall back on."""
+"""What the inspectors share: controls, errors that show, one page of a figure, and a picture where no widgets run."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import functools
-import html
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +11,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -20,14 +19,18 @@ from mgips.data.batch import Batch
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, MGIPSError
 from mgips.lab.figures import style
-from mgips.lab.figures.text import printable
+from mgips.lab.figures.text import fitted, printable
+from mgips.lab.widgets.html import render
 from mgips.model.mgips import MGIPS, Output
 
-KEPT = 64
+OUTPUTS_KEPT = 64
 """Posts whose forward pass an inspector remembers."""
 
 FALLBACK_BYTES = 150_000
-"""Largest picture that stands in for a widget in a saved notebook."""
+"""Largest picture that replaces a widget in a saved notebook."""
+
+USE_ARROWS = "Click the slider or tab to it; then the left and right arrow keys"
+"""How a tooltip begins: a slider takes the arrow keys once it has the focus."""
 
 
 def under_test() -> bool:
@@ -47,23 +50,54 @@ class Button(widgets.Button):
         self._press()
 
 
+def control(kind: Callable[..., widgets.DOMWidget], name: str, width: str = "", label: str = "", **options: Any) -> Any:
+    """A widget with the CSS class `mgips-<name>`. The result is Any because ipywidgets does not type its values.
+
+    Args:
+        width: CSS width of the widget; that of the theme by default.
+        label: CSS width of its description; that of the theme by default.
+    """
+    if width:
+        options["layout"] = {"width": width}
+    if label:
+        options["style"] = {"description_width": label}
+    widget = kind(**options)
+    widget.add_class(f"mgips-{name}")
+    return widget
+
+
+def slider(name: str, width: str, label: str, **options: Any) -> Any:
+    """A slider over whole numbers, or over the values in `options`. Its value changes when it is released."""
+    kind = widgets.SelectionSlider if "options" in options else widgets.IntSlider
+    return control(kind, name, width, label, continuous_update=False, **options)
+
+
+def post_slider(count: int) -> Any:
+    """A slider over posts, counted from 1."""
+    bounds = {"value": 1, "min": 1, "max": max(1, count)}
+    tooltip = f"{USE_ARROWS} go from post to post"
+    return slider("position", "330px", "80px", description="Post (← →)", tooltip=tooltip, **bounds)
+
+
 class Inspector(widgets.VBox):
     """Controls and views, one below the other, with a line for errors at the end.
 
-    A subclass builds its parts, wraps what they call with `guard`, and hands them to `arrange`.
+    A subclass builds its parts, wraps what they call with `guard` or `on_change`, and hands them to `arrange`. It says
+    what to draw in `draw` and `describe`.
     """
 
     def __init__(self, css_class: str) -> None:
         super().__init__()
         self.add_class(css_class)
-        self.error = widgets.HTML(layout=widgets.Layout(display="none"))
+        self.error = control(widgets.HTML, "error", layout={"display": "none"})
         """The last error, in red; hidden where there is none."""
-        self.error.add_class("mgips-error")
         self._setting = False
 
-    def arrange(self, parts: Sequence[widgets.Widget]) -> None:
-        """Show these, and the line for errors."""
-        self.children = [*parts, self.error]
+    def arrange(self, *parts: widgets.Widget | Sequence[widgets.Widget]) -> None:
+        """Show these below each other, a sequence of controls as a row that wraps, and the line for errors."""
+        wrap = {"flex_flow": "row wrap", "align_items": "center"}
+        rows = [part if isinstance(part, widgets.Widget) else widgets.Box(list(part), layout=wrap) for part in parts]
+        self.children = [*rows, self.error]
 
     def guard(self, callback: Callable[[], None]) -> Callable[..., None]:
         """`callback` as a handler for any event: its errors show in the inspector, and are raised under test."""
@@ -83,9 +117,14 @@ class Inspector(widgets.VBox):
 
         return handler
 
+    def on_change(self, callback: Callable[[], None], *controls: widgets.Widget) -> None:
+        """Call `callback`, guarded, whenever one of these controls gets another value."""
+        for changing in controls:
+            changing.observe(self.guard(callback), "value")
+
     @contextlib.contextmanager
     def setting(self) -> Iterator[None]:
-        """While it lasts, a control that changes calls nobody."""
+        """Inside this context, controls change without calling their handlers."""
         before, self._setting = self._setting, True
         try:
             yield
@@ -97,38 +136,44 @@ class Inspector(widgets.VBox):
         if error is None:
             self.error.layout.display, self.error.value = "none", ""
             return
-        told = str(error) if isinstance(error, MGIPSError) else f"{type(error).__name__}: {error}"
-        self.error.value = (
-            f'<div role="alert" style="color:#B00020;line-height:1.4"><b>Error</b> {html.escape(told)}</div>'
-        )
+        message = str(error) if isinstance(error, MGIPSError) else f"{type(error).__name__}: {error}"
+        self.error.value = render("error", message=message)
         self.error.layout.display = None
 
     def picture(self) -> Figure:
         """What the inspector shows now, as a figure whose title says what is seen."""
+        with look():
+            return self.draw()
+
+    def draw(self) -> Figure:
+        """Draw `picture`; called with the look of the repository's figures."""
         raise NotImplementedError
 
     def describe(self) -> str:
         """The same in a sentence, for those who cannot see it."""
         raise NotImplementedError
 
+    def as_html(self) -> str:
+        """`picture` as HTML, with `describe` as its alternative text."""
+        return render("picture", picture=png(self.picture()), alt=self.describe())
+
     def _repr_mimebundle_(self, **options: Any) -> Any:
-        data = super()._repr_mimebundle_(**options)
-        told = self.describe()
-        data["text/plain"] = told
+        bundle: Any = super()._repr_mimebundle_(**options)
+        description = bundle["text/plain"] = self.describe()
         try:
-            data["image/png"] = png(self.picture(), limit=FALLBACK_BYTES)
+            bundle["image/png"] = png(self.picture(), limit=FALLBACK_BYTES)
         except Exception as error:  # the widget itself can still be shown
             self.show_error(error)
             if under_test():
                 raise
-            return data
-        return data, {"image/png": {"alt": told}}
+            return bundle
+        return bundle, {"image/png": {"alt": description}}
 
 
 class ModelInspector(Inspector):
-    """An inspector that runs a model on one post and draws what it finds.
+    """An inspector that runs a model on one post and draws a picture of the result.
 
-    A subclass fills `controls`, calls `begin`, and says what to draw in `picture` and `describe`.
+    A subclass makes its controls and calls `begin`.
     """
 
     def __init__(self, css_class: str, model: MGIPS, tweets: Sequence[Tweet]) -> None:
@@ -137,14 +182,11 @@ class ModelInspector(Inspector):
             raise ConfigError("There are no posts to inspect; give at least one.")
         self.model = model
         self.tweets = tuple(tweets)
-        self._places = {tweet.id: place for place, tweet in enumerate(self.tweets)}
-        self._seen: dict[int, tuple[Batch, Output]] = {}
+        self._forward = functools.lru_cache(OUTPUTS_KEPT)(self._run)
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
-        self.post.observe(self.guard(self._move), "value")
-        self.view = widgets.HTML(layout=widgets.Layout(width="100%"))
+        self.view = control(widgets.HTML, "view", "100%")
         """The picture."""
-        self.view.add_class("mgips-view")
 
     @property
     def selected(self) -> Tweet:
@@ -157,17 +199,13 @@ class ModelInspector(Inspector):
         Raises:
             ConfigError: there is no such post.
         """
-        self.post.value = find(self.tweets, self._places, post) + 1
+        self.post.value = find(self.tweets, post) + 1
 
-    def begin(self, rows: Sequence[Sequence[widgets.Widget]]) -> None:
+    def begin(self, *rows: Sequence[widgets.Widget]) -> None:
         """Put the controls, in rows, above the picture, and draw the first post."""
-        layout = {"flex_flow": "row wrap", "align_items": "center"}
-        boxes = [widgets.Box(list(row), layout=widgets.Layout(**layout)) for row in rows]
-        for row in rows:
-            for control in row:
-                if control is not self.post:
-                    control.observe(self.guard(self.redraw), "value")
-        self.arrange([*boxes, self.view])
+        self.on_change(self._move, self.post)
+        self.on_change(self.redraw, *(changing for row in rows for changing in row if changing is not self.post))
+        self.arrange(*rows, self.view)
         self._move()
 
     def _move(self) -> None:
@@ -179,32 +217,61 @@ class ModelInspector(Inspector):
         """Make the controls fit the post."""
 
     def redraw(self) -> None:
-        """Draw anew."""
-        picture = base64.b64encode(png(self.picture())).decode()
-        self.view.value = (
-            f'<img src="data:image/png;base64,{picture}" alt="{html.escape(self.describe())}" style="max-width:100%">'
-        )
+        """Draw the picture again."""
+        self.view.value = self.as_html()
 
     def computed(self) -> tuple[Batch, Output]:
-        """The shown post as a batch of one (on the CPU), and the model's output for it (where the model is)."""
-        place = self.post.value - 1
-        if place not in self._seen:
-            if len(self._seen) >= KEPT:
-                self._seen.pop(next(iter(self._seen)))
-            batch = self.model.batcher([self.selected])
-            with self.model.evaluating():
-                self._seen[place] = batch, self.model(batch.to(self.model.device), attention=True)
-        return self._seen[place]
+        """The shown post as a batch of one (on the CPU), and the model's output for it (on the model's device)."""
+        return self._forward(self.post.value - 1)
+
+    def _run(self, place: int) -> tuple[Batch, Output]:
+        batch = self.model.batcher([self.tweets[place]])
+        with self.model.evaluating():
+            return batch, self.model(batch.to(self.model.device), attention=True)
 
     def pieces(self) -> list[str]:
         """The n word pieces of the shown post, as they can be printed."""
-        batch, _ = self.computed()
-        return [printable(piece) for piece in self.model.batcher.tokenizer.convert_ids_to_tokens(batch.pieces[0])]
+        ids = self.computed()[0].pieces[0].tolist()
+        return [printable(piece) for piece in self.model.batcher.tokenizer.convert_ids_to_tokens(ids)]
 
 
-def figure(width: float, height: float) -> Figure:
-    """An empty figure, in inches; pyplot does not know it, so nothing needs closing."""
-    return Figure(figsize=(width, height), facecolor="white")
+class Page(Figure):
+    """A white figure under a title, measured in inches from its lower left corner.
+
+    pyplot does not know it, so nothing needs closing. Nothing written on it is read as mathematics.
+    """
+
+    def __init__(
+        self, width: float, height: float, title: str, margin: float, top: float = 0.1, points: float = 11, **text: Any
+    ) -> None:
+        """
+        Args:
+            title: cut where it is wider than the page.
+            margin: left and right of the title, and right of every text.
+            top: above the title.
+            points: size of the title.
+        """
+        super().__init__(figsize=(width, height), facecolor="white")
+        self.margin = margin
+        content = fitted(title, width - 2 * margin, points)
+        text.update(x=margin / width, y=1 - top / height, ha="left", va="top")
+        self.suptitle(content, fontsize=points, parse_math=False, **text)
+
+    def write(
+        self, x: float, y: float, content: str, points: float = 9, room: float = float("inf"), **text: Any
+    ) -> None:
+        """Write a line, cut to `room` and to the page."""
+        width, height = self.get_size_inches()
+        content = fitted(content, min(room, width - self.margin - x), points)
+        self.text(x / width, y / height, content, fontsize=points, parse_math=False, **text)
+
+    def panel(self, x: float, y: float, width: float, height: float) -> Axes:
+        """Axes without ticks and lines, for a picture; (x, y) is their lower left corner."""
+        wide, high = self.get_size_inches()
+        axes = self.add_axes((x / wide, y / high, width / wide, height / high))
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
+        return axes
 
 
 @contextlib.contextmanager
@@ -215,53 +282,36 @@ def look() -> Iterator[None]:
         yield
 
 
-def png(drawn: Figure, dpi: int = 100, limit: int | None = None) -> bytes:
+def png(figure: Figure, dpi: int = 100, limit: int | None = None) -> bytes:
     """A figure as PNG; with `limit`, in fewer colours and then smaller until it has at most as many bytes."""
     with look():
         buffer = io.BytesIO()
-        drawn.savefig(buffer, format="png", dpi=dpi)
-    content = buffer.getvalue()
-    if limit is None or len(content) <= limit:
-        return content
+        figure.savefig(buffer, format="png", dpi=dpi)
+    if limit is None or len(buffer.getvalue()) <= limit:
+        return buffer.getvalue()
     whole = Image.open(buffer).convert("RGB")
     for share in (1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2):
         size = max(1, round(whole.width * share)), max(1, round(whole.height * share))
         buffer = io.BytesIO()
         whole.resize(size, Image.Resampling.LANCZOS).quantize(128).save(buffer, format="PNG", optimize=True)
-        content = buffer.getvalue()
-        if len(content) <= limit:
+        if len(buffer.getvalue()) <= limit:
             break
-    return content
+    return buffer.getvalue()
 
 
-def post_slider(count: int) -> widgets.IntSlider:
-    """A slider over posts, counted from 1. A slider takes the arrow keys once it has the focus."""
-    slider = widgets.IntSlider(
-        value=1,
-        min=1,
-        max=max(1, count),
-        description="Post (← →)",
-        continuous_update=False,
-        tooltip="Click the slider or tab to it; then the left and right arrow keys go from post to post",
-        layout=widgets.Layout(width="330px"),
-        style={"description_width": "80px"},
-    )
-    slider.add_class("mgips-position")
-    return slider
-
-
-def find(tweets: Sequence[Tweet], places: dict[str, int], wanted: str | int) -> int:
+def find(tweets: Sequence[Tweet], wanted: str | int) -> int:
     """The place of a post by its id, or by its place.
 
     Raises:
         ConfigError: there is none.
     """
     if isinstance(wanted, str):
-        if wanted not in places:
+        place = next((place for place, tweet in enumerate(tweets) if tweet.id == wanted), None)
+        if place is None:
             raise ConfigError(
                 f"There is no post {wanted!r} among these {len(tweets)}; its id may belong to another split."
             )
-        return places[wanted]
+        return place
     if not 0 <= wanted < len(tweets):
         raise ConfigError(f"There is no post {wanted}; the {len(tweets)} posts are counted from 0.")
     return int(wanted)

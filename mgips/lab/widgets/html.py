@@ -1,13 +1,16 @@
-"""Posts, pictures and scores as HTML. Everything from a post is escaped."""
+"""Posts, pictures and scores as HTML, from the jinja2 templates in this folder. Everything from a post is escaped."""
 
 from __future__ import annotations
 
 import base64
-import html
+import functools
 import io
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image, ImageDraw, ImageFont
 
 from mgips.data.corpus import Tweet
@@ -18,78 +21,70 @@ from mgips.lab.figures import style
 
 SIDE = 140
 """Longer side of a thumbnail, in pixels."""
+CARD = 152
+"""Width of a card, in pixels: a thumbnail and its margins."""
 INK = "#1a1a1a"
 """Text on the light tints, whatever the page's theme."""
 GOOD = "#009E73"
-"""Frames what is truly relevant; always with the word."""
+"""Frames a relevant image; always together with the word."""
+PALE = "#cccccc"
+"""Frames an image that is not known to be relevant."""
 
 
-def tinted(words: Sequence[str], entities: Sequence[Span]) -> str:
-    """A post's words with its entities in their type's colour, each followed by the type's name."""
-    parts, at = [], 0
-    for entity in entities:
-        parts += map(html.escape, words[at : entity.start])
-        colour = style.ENTITY.get(entity.type, style.GREY)
-        parts.append(
-            f'<span style="background:{colour}33;border-bottom:3px solid {colour};border-radius:3px;padding:0 3px">'
-            f"{html.escape(' '.join(words[entity.start : entity.end]))}"
-            f' <b style="font-size:75%">{html.escape(entity.type)}</b></span>'
-        )
-        at = entity.end
-    parts += map(html.escape, words[at:])
-    return " ".join(parts)
+def data_url(picture: bytes) -> str:
+    """A PNG or a JPEG as a URL that contains it."""
+    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+ENVIRONMENT = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters["data_url"] = data_url
+ENVIRONMENT.globals.update(side=SIDE, card=CARD, ink=INK, good=GOOD, pale=PALE, score_colour=style.IMAGE)
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template filled in. Strings among the values are escaped, unless they are `Markup` already."""
+    return Markup(ENVIRONMENT.get_template(f"{template}.html").render(**values))
+
+
+def tinted(words: Sequence[str], entities: Sequence[Span]) -> Markup:
+    """A post's words with its entities in their type's colour, each followed by the type's name; templates call it."""
+    parts = [(text, kind, style.ENTITY.get(kind, style.GREY)) for text, kind in _parts(words, entities)]
+    return render("tinted", parts=parts)
+
+
+ENVIRONMENT.globals["tinted"] = tinted
 
 
 def marked(words: Sequence[str], entities: Sequence[Span]) -> str:
-    """The same without colours: "[PER Ada Lovelace] was right"."""
-    parts, at = [], 0
+    """The same as plain text: "[PER Ada Lovelace] was right"."""
+    return " ".join(f"[{kind} {text}]" if kind else text for text, kind in _parts(words, entities))
+
+
+def _parts(words: Sequence[str], entities: Sequence[Span]) -> Iterator[tuple[str, str]]:
+    """The words between entities one by one, with "", and each entity as a whole, with its type."""
+    at = 0
     for entity in entities:
-        parts += words[at : entity.start]
-        parts.append(f"[{entity.type} {' '.join(words[entity.start : entity.end])}]")
+        yield from ((word, "") for word in words[at : entity.start])
+        yield " ".join(words[entity.start : entity.end]), entity.type
         at = entity.end
-    return " ".join([*parts, *words[at:]])
+    yield from ((word, "") for word in words[at:])
 
 
-def bar(score: float) -> str:
-    """A cosine as a bar that is full at 1 and empty from 0 down; the number stands beside it."""
-    width = round(100 * min(1.0, max(0.0, score)))
-    return (
-        '<div aria-hidden="true" style="background:#d9d9d9;height:7px;margin:3px 0">'
-        f'<div style="background:{style.IMAGE};height:7px;width:{width}%"></div></div>'
-    )
-
-
-def img(picture: bytes, alt: str, side: int = SIDE) -> str:
-    """A thumbnail in its frame, with its alternative text."""
-    kind = "png" if picture.startswith(b"\x89PNG") else "jpeg"
-    return (
-        f'<img src="data:image/{kind};base64,{base64.b64encode(picture).decode()}" alt="{html.escape(alt)}" '
-        f'style="width:{side}px;height:{side}px;object-fit:contain;background:#eeeeee;display:block;margin:0">'
-    )
-
-
-class Thumbnails:
-    """Small JPEGs of posts' pictures. The last `keep` of them stay in memory."""
-
-    def __init__(self, tweets: Sequence[Tweet], keep: int = 512) -> None:
-        self.tweets = tweets
-        self.keep = keep
-        self._kept: OrderedDict[int, tuple[bytes, str]] = OrderedDict()
-
-    def __getitem__(self, index: int) -> tuple[bytes, str]:
-        """The JPEG of a post's picture; and "", or what a placeholder says: "no image", "image cannot be read"."""
-        if index in self._kept:
-            self._kept.move_to_end(index)
-        else:
-            self._kept[index] = thumbnail(self.tweets[index])
-            if len(self._kept) > self.keep:
-                self._kept.popitem(last=False)
-        return self._kept[index]
+def thumbnails(tweets: Sequence[Tweet], keep: int = 512) -> Callable[[int], tuple[bytes, str]]:
+    """`thumbnail` of a post by its place. The `keep` last used stay in memory."""
+    return functools.lru_cache(keep)(lambda place: thumbnail(tweets[place]))
 
 
 def thumbnail(tweet: Tweet, side: int = SIDE) -> tuple[bytes, str]:
-    """A post's picture as a small JPEG and "", or a placeholder and the words on it."""
-    note = ""
+    """A post's picture as a small JPEG and "", or a placeholder and its words: "no image", "image cannot be read"."""
+    note, picture = "", default_image(side)
     source = tweet.image if tweet.image is not None else next(iter(tweet.crops), None)
     if source is None:
         note = "no image"
@@ -100,18 +95,12 @@ def thumbnail(tweet: Tweet, side: int = SIDE) -> tuple[bytes, str]:
         except MGIPSError:
             note = "image cannot\nbe read"
     if note:
-        picture = default_image(side)
         ImageDraw.Draw(picture).multiline_text(
             (side / 2, side / 2), note, anchor="mm", align="center", fill="white", font=ImageFont.load_default(18)
         )
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=85)
     return buffer.getvalue(), note.replace("\n", " ")
-
-
-def decoded(picture: bytes) -> Image.Image:
-    """A thumbnail as pixels."""
-    return Image.open(io.BytesIO(picture)).convert("RGB")
 
 
 def shortened(text: str, length: int) -> str:

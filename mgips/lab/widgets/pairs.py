@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import html
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TYPES, Corpus, Tweet
@@ -20,8 +22,8 @@ from mgips.errors import ConfigError
 from mgips.files import write_atomically
 from mgips.lab.figures import show, style
 from mgips.lab.figures.text import fitted
-from mgips.lab.widgets.base import Button, Inspector, figure, find, look, post_slider
-from mgips.lab.widgets.html import GOOD, INK, Thumbnails, bar, decoded, img, marked, shortened, tinted
+from mgips.lab.widgets.base import Button, Inspector, Page, control, find, look, post_slider
+from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.run import Run
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 ANY = "any"
-CARD = 152
-"""Width of a card, in pixels: a thumbnail and its margins."""
 
 
 def inspect_pairs(
@@ -42,11 +42,11 @@ def inspect_pairs(
     k_max: int = K_MAX,
     progress: bool = True,
 ) -> PairInspector:
-    """Mine a split of a corpus and look at what was mined.
+    """Mine a split of a corpus and look at the mined images.
 
     Args:
-        model_or_run: a model, a finished run, or the folder or hub name of either. What is mined is kept in a run's
-            folder, so that the next call finds it.
+        model_or_run: a model, a finished run, or the folder or hub name of either. The mined images are kept in a
+            run's folder, where the next call finds them.
         split: "train", "dev" or "test".
         k: K to start with; the model's by default.
         k_max: the largest K on the slider.
@@ -56,10 +56,12 @@ def inspect_pairs(
         ConfigError: a model that mines nothing, no such split or an empty one, or a K that the split cannot fill.
         RunError: a folder or name without a model.
     """
-    model, cache, data = model_or_run, None, None
+    cache = data = None
     if isinstance(model_or_run, Run):
         model, cache, data = model_or_run.model, model_or_run.folder, model_or_run.data.get(split)
-    elif not isinstance(model_or_run, MGIPS):
+    elif isinstance(model_or_run, MGIPS):
+        model = model_or_run
+    else:
         model = MGIPS.from_pretrained(model_or_run)
         cache = Path(model_or_run) if Path(model_or_run).is_dir() else None
     if not model.config.contrast:
@@ -71,39 +73,39 @@ def inspect_pairs(
         raise ConfigError(f"The {split} split of {corpus.name} is empty; there is nothing to inspect.")
     if data is None or data.tweets is not tweets:
         data = TweetDataset(tweets, model.batcher, progress)
+    assert data.crops is not None, "a model that mines has images"
     minable = len(tweets) if model.config.mine_missing else int(data.crops.has_image.sum())
     k = model.config.k if k is None else k
     k_max = min(max(k, k_max), minable)
-    found = mine_dataset(model, data, max(k, k_max), cache, progress=progress)
-    return PairInspector(tweets, model.predict_dataset(data), found, k, name=f"{corpus.name}-{split}")
+    mining = mine_dataset(model, data, max(k, k_max), cache, progress=progress)
+    return PairInspector(tweets, model.predict_dataset(data), mining, k, name=f"{corpus.name}-{split}")
 
 
 class PairInspector(Inspector):
     """See `inspect_pairs`. The filters choose among the posts; `selected`, `mined` and `k` say what is shown."""
 
     def __init__(
-        self, tweets: Sequence[Tweet], predicted: Sequence[Sequence[str]], found: Mined, k: int, name: str = "split"
+        self, tweets: Sequence[Tweet], predicted: Sequence[Sequence[str]], mining: Mined, k: int, name: str = "split"
     ) -> None:
         """
         Args:
             tweets: N posts.
             predicted: their predicted tags.
-            found: what was mined for each, at least K deep.
+            mining: the images mined for each, at least K.
             k: K to start with.
-            name: names the exported file.
+            name: part of the exported file's name.
         """
         super().__init__("mgips-pairs")
         self.tweets = tuple(tweets)
         self.name = name
-        self.found = found
+        self.mining = mining
         self.gold = [spans(tweet.words, tweet.tags) for tweet in tweets]
         self.predicted = [spans(tweet.words, tags) for tweet, tags in zip(tweets, predicted, strict=True)]
         self.knows_truth = all(tweet.truth is not None for tweet in tweets)
         """Whether it is known which images are relevant (TinyTweets)."""
-        self._index, self._score = found.index.numpy(), found.score.numpy()  # (N, K) each
-        self._own_rank, self._own_score = found.own_rank.numpy(), found.own_score.numpy()
-        self._thumbnails = Thumbnails(self.tweets)
-        self._places = {tweet.id: place for place, tweet in enumerate(tweets)}
+        self._index, self._score = mining.index.numpy(), mining.score.numpy()  # (N, K) each
+        self._own_rank, self._own_score = mining.own_rank.numpy(), mining.own_score.numpy()  # (N,) each
+        self._thumbnail = thumbnails(self.tweets)
         self._facts = self._tabulate()
         self._build(k)
         self._at = 0
@@ -124,21 +126,21 @@ class PairInspector(Inspector):
 
     @k.setter
     def k(self, k: int) -> None:
-        if not 1 <= k <= self.found.k:
+        if not 1 <= k <= self.mining.k:
             raise ConfigError(
-                f"k is {k}, but {self.found.k} images were mined a text; choose k between 1 and {self.found.k}, "
-                "or give inspect_pairs a larger k_max."
+                f"k is {k}, but {self.mining.k} images were mined for each text; choose k between 1 and "
+                f"{self.mining.k}, or give inspect_pairs a larger k_max."
             )
         self._k.value = k
 
     @property
     def mined(self) -> list[str]:
         """The ids of the posts whose images are shown, the best first."""
-        return [self.tweets[other].id for other in self._index[self._at, : self.k]]
+        return [self.tweets[other].id for other, _ in self._mined(self._at)]
 
     @property
     def visible(self) -> list[str]:
-        """The ids of the posts that the filters let through."""
+        """The ids of the posts that pass the filters."""
         return [self.tweets[place].id for place in self._visible]
 
     def select(self, post: str | int) -> None:
@@ -147,28 +149,21 @@ class PairInspector(Inspector):
         Raises:
             ConfigError: there is no such post.
         """
-        self._open(find(self.tweets, self._places, post))
+        self._open(find(self.tweets, post))
 
     def to_frame(self) -> DataFrame:
-        """What the filters let through, as a table: a row for each post and each of its K images.
+        """The posts that pass the filters as a table: a row for each post and each of its K images.
 
         Columns: id, rank (from 1), mined (id), score, own (whether it is the post's own image), relevant (None where
         that is not known).
         """
         import pandas as pd
 
-        rows = [
-            {
-                "id": self.tweets[place].id,
-                "rank": rank + 1,
-                "mined": self.tweets[other].id,
-                "score": float(self._score[place, rank]),
-                "own": bool(other == place),
-                "relevant": self._relevant(place, other),
-            }
-            for place in self._visible
-            for rank, other in enumerate(self._index[place, : self.k])
-        ]
+        rows = []
+        for place in self._visible.tolist():
+            for rank, (other, score) in enumerate(self._mined(place), 1):
+                ids = {"id": self.tweets[place].id, "rank": rank, "mined": self.tweets[other].id}
+                rows.append({**ids, "score": score, "own": other == place, "relevant": self._relevant(place, other)})
         return pd.DataFrame(rows, columns=["id", "rank", "mined", "score", "own", "relevant"])
 
     def to_csv(self, path: str | Path) -> Path:
@@ -181,33 +176,26 @@ class PairInspector(Inspector):
         return Path(path)
 
     def to_html(self, path: str | Path, limit: int = 100) -> Path:
-        """A page of the first `limit` posts that the filters let through: one file, pictures inside, no scripts.
+        """A page of the first `limit` posts that pass the filters: one file with its pictures inside, no scripts.
 
         Raises:
             DataError: the file cannot be written.
         """
-        shown = self._visible[:limit]
-        title = f"K = {self.k} images mined for {len(shown)} of {len(self.tweets):,} posts of {self.name}"
-        parts = [
-            f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-            '<meta name="viewport" content="width=device-width">'
-            "<style>body{font:14px/1.45 sans-serif;margin:1.5em;color:#1a1a1a;background:white}"
-            "section{border-top:1px solid #bbb;padding:1em 0}.row{display:flex;flex-wrap:wrap;gap:8px;margin-top:8px}</style></head>"
-            f"<body><h1>{html.escape(title)}</h1>"
+        places = self._visible[:limit].tolist()
+        title = f"K = {self.k} images mined for {len(places)} of {len(self.tweets):,} posts of {self.name}"
+        sections = [
+            (self._post(place), [self._card(place, rank) for rank in (None, *range(self.k))]) for place in places
         ]
-        for place in shown:
-            cards = "".join(self._card(place, rank) for rank in range(self.k))
-            parts.append(f'<section>{self._post(place)}<div class="row">{self._own_card(place)}{cards}</div></section>')
-        write_atomically(path, "\n".join([*parts, "</body></html>\n"]).encode())
+        write_atomically(path, f"{render('page', title=title, sections=sections)}\n".encode())
         return Path(path)
 
     def static(self, count: int = 6, k: int | None = None) -> Figure:
         """A contact sheet: `count` posts from the one that is shown on, each with its own image and its K best.
 
         Args:
-            k: images a post; K by default, and at most 8.
+            k: images for each post; K by default, and at most 8.
         """
-        k = min(self.k if k is None else k, self.found.k, 8)
+        k = min(self.k if k is None else k, self.mining.k, 8)
         order = np.concatenate([[self._at], self._visible[self._visible > self._at], self._visible])
         places = list(dict.fromkeys(order.tolist()))[:count]
         with look():
@@ -217,278 +205,187 @@ class PairInspector(Inspector):
         """Show the contact sheet as a picture, in a notebook."""
         show(self.static(count, k), f"Contact sheet. {self.describe()}")
 
-    def picture(self) -> Figure:
+    def draw(self) -> Figure:
         """The post that is shown and the next, small enough to be kept in a notebook."""
         return self.static(2, min(self.k, 6))
 
     def describe(self) -> str:
-        """The post that is shown and what was mined for it, in words."""
-        told = f"Post {self.selected.id}: {shortened(' '.join(self.selected.words), 120)} — mined images: "
-        return told + ", ".join(
-            f"{self.tweets[other].id} ({self._score[self._at, rank]:.2f}{self._told(self._at, other, ', ')})"
-            for rank, other in enumerate(self._index[self._at, : self.k])
-        )
+        """The post that is shown and the images mined for it, in words."""
+        images = []
+        for other, score in self._mined(self._at):
+            truth = {True: ", relevant", False: ", not relevant", None: ""}[self._relevant(self._at, other)]
+            images.append(f"{self.tweets[other].id} ({score:.2f}{truth})")
+        words = shortened(" ".join(self.selected.words), 120)
+        return f"Post {self.selected.id}: {words} — mined images: {', '.join(images)}"
 
-    # ---- what is known about each post, once ----
+    # ---- facts about each post, computed once ----
 
     def _tabulate(self) -> dict[str, Any]:
-        """What the filters ask, precomputed: (N,) bool arrays, and a text to search for each post."""
-        named = [
-            {e.type for e in (gold if tweet.tags else predicted)}
+        """For each filter's value (N,) bool: the posts that pass; and under "text" the string that is searched."""
+        types = [
+            {entity.type for entity in (gold if tweet.tags else predicted)}
             for tweet, gold, predicted in zip(self.tweets, self.gold, self.predicted, strict=True)
         ]
         labelled = np.array([bool(tweet.tags) for tweet in self.tweets])
-        right = np.array([g == p for g, p in zip(self.gold, self.predicted, strict=True)])
+        right = np.array([gold == predicted for gold, predicted in zip(self.gold, self.predicted, strict=True)])
         missing = np.array([tweet.image is None and not tweet.crops for tweet in self.tweets])
         facts = {
-            **{kind: np.array([kind in kinds for kinds in named]) for kind in TYPES},
+            **{kind: np.array([kind in present for present in types]) for kind in TYPES},
             "right": labelled & right,
             "wrong": labelled & ~right,
             "missing": missing,
             "text": [f"{tweet.id} {' '.join(tweet.words)}".lower() for tweet in self.tweets],
         }
         if self.knows_truth:
-            related = np.array([bool(tweet.truth.related) for tweet in self.tweets])
+            related = np.array([tweet.truth is not None and bool(tweet.truth.related) for tweet in self.tweets])
             facts.update(related=related & ~missing, unrelated=~related & ~missing)
         return facts
+
+    def _mined(self, place: int) -> list[tuple[int, float]]:
+        """The places and scores of a post's K images, the best first."""
+        return list(zip(self._index[place, : self.k].tolist(), self._score[place, : self.k].tolist(), strict=True))
 
     def _relevant(self, place: int, other: int) -> bool | None:
         return relevant(self.tweets[place], self.tweets[other]) if self.knows_truth else None
 
-    def _told(self, place: int, other: int, before: str = "") -> str:
-        """ "relevant", "not relevant" or nothing."""
-        known = self._relevant(place, other)
-        return "" if known is None else before + ("relevant" if known else "not relevant")
-
     # ---- the page ----
 
     def _build(self, k: int) -> None:
-        box = widgets.Layout
-        wrap = {"flex_flow": "row wrap", "align_items": "center"}
+        def button(name: str, press: Any, width: str, **options: Any) -> Any:
+            return control(Button, name, width, press=self.guard(press), **options)
 
-        def named(widget: widgets.DOMWidget, name: str) -> Any:
-            widget.add_class(f"mgips-{name}")
-            return widget
+        def choice(name: str, options: Sequence[str], description: str, tooltip: str) -> Any:
+            labels = {"description": description, "tooltip": tooltip}
+            return control(widgets.Dropdown, f"filter-{name}", "200px", "75px", options=[ANY, *options], **labels)
 
-        def choice(name: str, options: Sequence[str], description: str, tooltip: str) -> widgets.Dropdown:
-            dropdown = widgets.Dropdown(
-                options=[ANY, *options],
-                description=description,
-                tooltip=tooltip,
-                layout=box(width="200px"),
-                style={"description_width": "75px"},
-            )
-            dropdown.observe(self.guard(self._filter), "value")
-            return named(dropdown, f"filter-{name}")
-
-        self._previous = named(
-            Button(self.guard(lambda: self._step(-1)), description="◀ Previous", layout=box(width="100px")), "prev"
-        )
-        self._next = named(
-            Button(self.guard(lambda: self._step(1)), description="Next ▶", layout=box(width="100px")), "next"
-        )
+        self._previous = button("prev", lambda: self._step(-1), "100px", description="◀ Previous")
+        self._next = button("next", lambda: self._step(1), "100px", description="Next ▶")
         self._position = post_slider(len(self.tweets))
-        self._position.observe(self.guard(lambda: self._show(self._visible[self._position.value - 1])), "value")
-        self._k = named(
-            widgets.IntSlider(
-                value=k,
-                min=1,
-                max=self.found.k,
-                description="K",
-                tooltip="How many mined images are shown",
-                layout=box(width="260px"),
-                style={"description_width": "20px"},
-            ),
-            "k",
-        )
-        self._k.observe(self.guard(self._draw_cards), "value")
-        self._search = named(
-            widgets.Text(
-                placeholder="id or word, then Enter",
-                description="Search",
-                continuous_update=False,
-                layout=box(width="260px"),
-                style={"description_width": "55px"},
-            ),
-            "search",
-        )
-        self._search.observe(self.guard(self._filter), "value")
-        self._type = choice("type", TYPES, "Entity", "Posts that name an entity of this type")
+        tooltip = "How many mined images are shown"
+        bounds = {"value": k, "min": 1, "max": self.mining.k}
+        self._k = control(widgets.IntSlider, "k", "260px", "20px", **bounds, description="K", tooltip=tooltip)
+        tooltip = "Write the posts that pass the filters into the working directory"
+        self._export_button = button("export", self._export, "110px", description="Export CSV", tooltip=tooltip)
+        self._type = choice("type", TYPES, "Entity", "Posts with an entity of this type")
         self._right = choice("right", ("right", "wrong"), "Prediction", "right: exactly the gold entities")
-        self._image = choice(
-            "image",
-            ("related", "unrelated", "missing") if self.knows_truth else ("missing",),
-            "Image",
-            "Whether the post's own image belongs to its text, where that is known",
-        )
-        self._status = named(widgets.HTML(), "status")
-        self._post_view = named(widgets.HTML(layout=box(width="calc(100% - 8px)")), "post-view")
-        self._own_view = named(widgets.HTML(layout=box(width=f"{CARD}px", margin="0 16px 0 0", flex="0 0 auto")), "own")
-        self._cards = [widgets.HTML(layout=box(width=f"{CARD}px", margin="0 0 2px 0")) for _ in range(self.found.k)]
-        self._opens = [
-            named(
-                Button(
-                    self.guard(lambda rank=rank: self._open(int(self._index[self._at, rank]))),
-                    description="Open this post",
-                    layout=box(width=f"{CARD}px", margin="0"),
-                ),
-                "open",
-            )
-            for rank in range(self.found.k)
-        ]
-        self._pool = [
-            named(
-                widgets.VBox([card, button], layout=box(width=f"{CARD}px", margin="0 8px 8px 0", overflow="visible")),
-                "mined",
-            )
-            for card, button in zip(self._cards, self._opens, strict=True)
-        ]
-        self._drawn: list[tuple[int, int] | None] = [None] * self.found.k  # what each card holds
-        self._export_button = named(
-            Button(
-                self.guard(self._export),
-                description="Export CSV",
-                tooltip="Write what the filters let through into the working directory",
-                layout=box(width="110px"),
-            ),
-            "export",
-        )
-        pairs = widgets.HBox(
-            [
-                self._own_view,
-                widgets.Box(self._pool, layout=box(flex_flow="row wrap", align_items="flex-start", flex="1 1 0%")),
-            ],
-            layout=box(align_items="flex-start"),
-        )
+        images = ("related", "unrelated", "missing") if self.knows_truth else ("missing",)
+        tooltip = "Whether the post's own image belongs to its text, where that is known"
+        self._image = choice("image", images, "Image", tooltip)
+        hint = {"placeholder": "id or word, then Enter", "continuous_update": False}
+        self._search = control(widgets.Text, "search", "260px", "55px", description="Search", **hint)
+        self._status = control(widgets.HTML, "status")
+        self._post_view = control(widgets.HTML, "post-view", "calc(100% - 8px)")
+        layout = {"width": f"{CARD}px", "margin": "0 16px 0 0", "flex": "0 0 auto"}
+        self._own_view = control(widgets.HTML, "own", layout=layout)
+        self._cards, self._opens, self._pool = [], [], []  # for each rank: the card, its button, and both in a box
+        for rank in range(self.mining.k):
+            card = widgets.HTML(layout={"width": f"{CARD}px", "margin": "0 0 2px 0"})
+            opens = button("open", lambda rank=rank: self._open(int(self._index[self._at, rank])), f"{CARD}px")
+            opens.description, opens.layout.margin = "Open this post", "0"
+            layout = {"width": f"{CARD}px", "margin": "0 8px 8px 0", "overflow": "visible"}
+            self._cards.append(card)
+            self._opens.append(opens)
+            self._pool.append(control(widgets.VBox, "mined", children=[card, opens], layout=layout))
+        layout = {"flex_flow": "row wrap", "align_items": "flex-start", "flex": "1 1 0%"}
+        pairs = [self._own_view, widgets.Box(self._pool, layout=layout)]
         self.arrange(
-            [
-                widgets.Box(
-                    [self._previous, self._position, self._next, self._k, self._export_button], layout=box(**wrap)
-                ),
-                widgets.Box([self._type, self._right, self._image, self._search], layout=box(**wrap)),
-                self._status,
-                self._post_view,
-                pairs,
-            ]
+            [self._previous, self._position, self._next, self._k, self._export_button],
+            [self._type, self._right, self._image, self._search],
+            self._status,
+            self._post_view,
+            widgets.HBox(pairs, layout={"align_items": "flex-start"}),
         )
+        self.on_change(lambda: self._show(int(self._visible[self._position.value - 1])), self._position)
+        self.on_change(self._draw_cards, self._k)
+        self.on_change(self._filter, self._type, self._right, self._image, self._search)
 
     def _filter(self) -> None:
-        """Choose the posts that fit all filters, and stay at the shown one where it does."""
-        fits = np.ones(len(self.tweets), dtype=bool)
+        """Choose the posts that pass all filters, and stay at the shown one if it does."""
+        passes = np.ones(len(self.tweets), dtype=bool)
         for dropdown in (self._type, self._right, self._image):
             if dropdown.value != ANY:
-                fits &= self._facts[dropdown.value]
+                passes &= self._facts[dropdown.value]
         needle = self._search.value.strip().lower()
-        if needle:
-            fits &= np.fromiter((needle in text for text in self._facts["text"]), dtype=bool, count=len(fits))
-        self._visible = np.flatnonzero(fits)  # (V,) places
+        passes &= np.array([needle in text for text in self._facts["text"]])
+        self._visible = np.flatnonzero(passes)  # (V,) places
         with self.setting():
             self._position.max = max(1, len(self._visible))
-        self._show(self._at if fits[self._at] or not fits.any() else self._visible[0])
+        self._show(self._at if passes[self._at] or not passes.any() else int(self._visible[0]))
 
     def _step(self, by: int) -> None:
         if len(self._visible):
-            at = int(np.clip(np.searchsorted(self._visible, self._at) + by, 0, len(self._visible) - 1))
-            self._show(self._visible[at])
+            self._show(int(self._visible[np.clip(self._among + by, 0, len(self._visible) - 1)]))
 
     def _open(self, place: int) -> None:
-        if place not in self._visible:
-            with self.setting():
-                self._type.value = self._right.value = self._image.value = ANY
-                self._search.value = ""
-            self._at = place
-            self._filter()
-        else:
+        if place in self._visible:
             self._show(place)
+            return
+        with self.setting():
+            self._type.value = self._right.value = self._image.value = ANY
+            self._search.value = ""
+        self._at = place
+        self._filter()
+
+    @property
+    def _among(self) -> int:
+        """The place of the shown post among the visible ones."""
+        return int(np.searchsorted(self._visible, self._at))
 
     def _show(self, place: int) -> None:
         """Fill the page with one post. The widgets stay; only their content changes."""
-        self._at = int(place)
-        among = int(np.searchsorted(self._visible, self._at))
-        there = bool(len(self._visible))
+        self._at = place
+        count, among = len(self._visible), self._among
         with self.setting():
-            self._position.value = among + 1 if there else 1
-            self._position.disabled = not there
-            self._previous.disabled = not there or among == 0
-            self._next.disabled = not there or among == len(self._visible) - 1
+            self._position.value = among + 1 if count else 1
+            self._position.disabled = not count
+            self._previous.disabled = not count or among == 0
+            self._next.disabled = not count or among == count - 1
         self._post_view.value = self._post(self._at)
-        self._own_view.value = self._own_card(self._at)
+        self._own_view.value = self._card(self._at)
         self._draw_cards()
         self._say()
 
     def _say(self, note: str = "") -> None:
-        """The line below the filters."""
-        found, count = len(self._visible), len(self.tweets)
-        if not found:
-            told = "<b>No post fits these filters and this search.</b> The last one is still shown."
-        else:
-            at = int(np.searchsorted(self._visible, self._at)) + 1
-            told = f"Post <b>{at:,}</b> of {found:,}" + ("" if found == count else f" that fit, of {count:,}")
-        if note:
-            told += f" · {html.escape(note)}"
-        self._status.value = f'<div role="status" style="line-height:1.5">{told}</div>'
+        """Fill the line below the filters."""
+        visible, count = len(self._visible), len(self.tweets)
+        message = Markup("<b>No post fits these filters and this search.</b> The last one is still shown.")
+        if visible:
+            rest = "" if visible == count else f" that fit, of {count:,}"
+            message = Markup("Post <b>{:,}</b> of {:,}{}").format(self._among + 1, visible, rest)
+        self._status.value = render("status", message=message + (f" · {note}" if note else ""))
 
     def _draw_cards(self) -> None:
-        for rank, card in enumerate(self._pool):
+        for rank, box in enumerate(self._pool):
+            box.layout.display = None if rank < self.k else "none"
             if rank < self.k:
-                wanted = self._at, rank
-                if self._drawn[rank] != wanted:
-                    self._cards[rank].value = self._card(*wanted)
-                    self._opens[rank].tooltip = f"Show post {self.tweets[self._index[wanted]].id}"
-                    self._drawn[rank] = wanted
-                card.layout.display = None
-            else:
-                card.layout.display = "none"
+                self._cards[rank].value = self._card(self._at, rank)
+                self._opens[rank].tooltip = f"Show post {self.tweets[self._index[self._at, rank]].id}"
 
     def _export(self) -> None:
         target = self.to_csv(Path.cwd() / f"mgips-pairs-{self.name}.csv")
         self._say(f"{len(self._visible) * self.k:,} rows are in {target}")
 
-    def _post(self, place: int) -> str:
-        tweet = self.tweets[place]
-        rows = [("gold", tinted(tweet.words, self.gold[place]) if tweet.tags else "(not labelled)")]
-        rows.append(("predicted", tinted(tweet.words, self.predicted[place])))
-        verdict = ""
-        if tweet.tags:
-            verdict = "✓ prediction right" if self._facts["right"][place] else "✗ prediction wrong"
-        if self.knows_truth:
-            kind = next(kind for kind in ("missing", "related", "unrelated") if self._facts[kind][place])
-            verdict += f" · image {kind}"
-        lines = "".join(
-            f'<div style="display:flex;margin:2px 0"><span style="flex:0 0 80px;color:#555">{name}</span>'
-            f'<span style="overflow-wrap:anywhere">{content}</span></div>'
-            for name, content in rows
-        )
-        return (
-            f'<div style="line-height:1.6;color:{INK};background:#fafafa;border:1px solid #ccc;padding:6px 10px">'
-            f"<b>{html.escape(tweet.id)}</b> <span>{verdict}</span>{lines}</div>"
-        )
+    def _post(self, place: int) -> Markup:
+        kinds = ("missing", "related", "unrelated") if self.knows_truth else ()
+        image = next((kind for kind in kinds if self._facts[kind][place]), "")
+        tags = {"gold": self.gold[place], "predicted": self.predicted[place], "right": self._facts["right"][place]}
+        return render("post", tweet=self.tweets[place], image=image, **tags)
 
-    def _own_card(self, place: int) -> str:
-        picture, note = self._thumbnails[place]
-        alt = f"The post's own image: {note}" if note else f"The own image of post {self.tweets[place].id}"
-        rank = f"rank {self._own_rank[place] + 1:,} of {len(self.tweets):,}"
-        return (
-            f'<div style="{_CARD_STYLE};border:2px solid {INK}"><b>Own image</b>{img(picture, alt)}'
-            f"{bar(self._own_score[place])}<b>{self._own_score[place]:.3f}</b> · {rank}<br>"
-            f'<span style="overflow-wrap:anywhere">{html.escape(self.tweets[place].id)}</span></div>'
-        )
-
-    def _card(self, place: int, rank: int) -> str:
-        other = int(self._index[place, rank])
-        tweet = self.tweets[other]
-        picture, note = self._thumbnails[other]
-        known = self._relevant(place, other)
-        sign = {True: "✓ relevant", False: "✗ not relevant", None: ""}[known]
-        frame = f"2px solid {GOOD}" if known else "2px solid #cccccc"
-        score = self._score[place, rank]
-        text = html.escape(" ".join(tweet.words))
-        return (
-            f'<div style="{_CARD_STYLE};border:{frame}"><b>{rank + 1}</b>{" · own image" if other == place else ""}'
-            f"{img(picture, f'Image of post {tweet.id}' + (f': {note}' if note else ''))}{bar(score)}"
-            f"<b>{score:.3f}</b>{' · ' if sign else ''}{sign}<br>"
-            f'<span style="overflow-wrap:anywhere">{html.escape(tweet.id)}</span>'
-            f'<div title="{text}" style="height:3.9em;overflow:hidden;overflow-wrap:anywhere;color:#444">{text}</div></div>'
+    def _card(self, place: int, rank: int | None = None) -> Markup:
+        """The card of a mined image, by its rank from 0, or of the post's own image."""
+        other = place if rank is None else int(self._index[place, rank])
+        picture, note = self._thumbnail(other)
+        return render(
+            "card",
+            tweet=self.tweets[other],
+            rank=rank,
+            own=other == place,
+            picture=picture,
+            note=note,
+            score=self._own_score[place] if rank is None else self._score[place, rank],
+            relevant=self._relevant(place, other),
+            own_rank=self._own_rank[place],
+            count=len(self.tweets),
         )
 
     # ---- the contact sheet ----
@@ -496,50 +393,37 @@ class PairInspector(Inspector):
     def _sheet(self, places: Sequence[int], k: int) -> Figure:
         """A row of pictures for each post, below its text. Sizes in inches."""
         cell, gap, left, head, text, foot = 1.25, 0.12, 0.15, 0.42, 0.66, 0.48
-        width = max(2 * left + (k + 1) * (cell + gap), 7.5)
         rows = [[place, *self._index[place, :k].tolist()] for place in places]
-        pictures = [[decoded(self._thumbnails[other][0]) for other in row] for row in rows]
-        tall = [cell * max(picture.height / picture.width for picture in row) for row in pictures]
-        tall = [min(height, cell) for height in tall]
-        height = head + sum(tall) + (text + foot) * len(rows)
-        sheet = figure(width, height)
-
-        def write(x: float, y: float, content: str, **how: Any) -> None:
-            sheet.text(x / width, y / height, fitted(content, width - left - x, 8), fontsize=8, parse_math=False, **how)
-
+        pictures = [[Image.open(io.BytesIO(self._thumbnail(other)[0])) for other in row] for row in rows]
+        heights = [cell * min(1, max(picture.height / picture.width for picture in row)) for row in pictures]
         plural = "s" if len(places) > 1 else ""
-        framed = "; framed in green: truly relevant" if self.knows_truth else ""
+        framed = "; green frame: relevant" if self.knows_truth else ""
         title = f"The post's own image and the K = {k} mined for its text, {len(places)} post{plural}{framed}"
-        sheet.suptitle(title, x=left / width, y=1 - 0.1 / height, ha="left", va="top", fontsize=11)
-        top = height - head
-        for place, row, shown, high in zip(places, rows, pictures, tall, strict=True):
+        width = max(2 * left + (k + 1) * (cell + gap), 7.5)
+        sheet = Page(width, head + sum(heights) + (text + foot) * len(rows), title, margin=left)
+        wide, high = sheet.get_size_inches()
+        top = high - head
+        for place, row, shown, height in zip(places, rows, pictures, heights, strict=True):
             tweet = self.tweets[place]
             gold = marked(tweet.words, self.gold[place]) if tweet.tags else "(not labelled)"
-            write(left, top - 0.14, tweet.id, weight="bold")
+            sheet.write(left, top - 0.14, tweet.id, 8, weight="bold")
             lines = ("gold", gold), ("predicted", marked(tweet.words, self.predicted[place]))
             for line, (name, content) in enumerate(lines):
-                write(left, top - 0.32 - 0.17 * line, name, color=style.GREY)
-                write(left + 0.68, top - 0.32 - 0.17 * line, content)
+                sheet.write(left, top - 0.32 - 0.17 * line, name, 8, color=style.GREY)
+                sheet.write(left + 0.68, top - 0.32 - 0.17 * line, content, 8)
             for column, (other, picture) in enumerate(zip(row, shown, strict=True)):
                 x = left + column * (cell + gap)
-                axes = sheet.add_axes((x / width, (top - text - high) / height, cell / width, high / height))
+                axes = sheet.panel(x, top - text - height, cell, height)
                 axes.imshow(picture)
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
                 known = self._relevant(place, other) if column else None
-                frame = GOOD if known else "#cccccc" if column else INK
-                outline = Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, ec=frame, lw=2, clip_on=False)
-                axes.add_patch(outline)
+                frame = GOOD if known else PALE if column else INK
+                outline = {"transform": axes.transAxes, "fill": False, "clip_on": False}
+                axes.add_patch(Rectangle((0, 0), 1, 1, ec=frame, lw=2, **outline))
                 sign = {True: "  ✓ relevant", False: "  ✗ not", None: ""}[known]
                 score = self._score[place, column - 1] if column else self._own_score[place]
                 name = f"{column}" if column else f"own, rank {self._own_rank[place] + 1:,}"
                 caption = f"{name}: {score:.2f}{sign}\n{fitted(self.tweets[other].id, cell, 7.5)}"
-                middle = (x + cell / 2) / width, (top - text - high - 0.06) / height
+                middle = (x + cell / 2) / wide, (top - text - height - 0.06) / high
                 sheet.text(*middle, caption, ha="center", va="top", fontsize=7.5, parse_math=False)
-            top -= text + high + foot
+            top -= text + height + foot
         return sheet
-
-
-_CARD_STYLE = (
-    f"box-sizing:border-box;width:{CARD}px;padding:4px;line-height:1.3;font-size:12px;color:{INK};background:white"
-)

@@ -1,0 +1,71 @@
+"""What the figures of results share: marks, dots and lines with intervals, captions, and the page for missing runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from mgips.lab.figures.style import CYCLE, GREY, LOSS
+from mgips.lab.grids import find_grid
+from mgips.lab.paper import tables
+from mgips.lab.results import Result, missing
+from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_interval
+
+CORPUS_LABELS = {"tinytweets": "TinyTweets", **tables.CORPORA}
+MARK = {"helps": ("^", LOSS), "hurts": ("v", CYCLE[1]), NO_DIFFERENCE: ("o", GREY)}
+"""Each verdict's marker and colour: the marker alone is enough to tell them apart."""
+
+
+def incomplete(name: str, corpus: str, folder: str | Path) -> Figure | None:
+    """A figure that says which runs are missing; None where none is."""
+    lacking = missing(name, corpus, folder)
+    if not lacking:
+        return None
+    figure, ax = plt.subplots(figsize=(7.5, 2.4))
+    ax.axis("off")
+    ax.set_title(f"{find_grid(name).about}: {len(lacking)} run{'s are' if len(lacking) > 1 else ' is'} missing")
+    some = ", ".join(lacking[:8]) + (", …" if len(lacking) > 8 else "")
+    ax.text(0, 0.75, f"{some}\n\nRun: mgips sweep {name} --corpus {corpus}", va="top", wrap=True)
+    return figure
+
+
+def caption(figure: Figure, text: str) -> None:
+    """Small grey text below a figure, from its left edge."""
+    figure.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")
+
+
+def measured_on(figure: Figure, results: Mapping[str, Sequence[Result]], more: str = "") -> None:
+    """The caption that every figure of results carries: what the runs were made on, and `more` below it."""
+    runs = [run for row in results.values() for run in row]
+    record, seeds = runs[0].record, sorted({run.seed for run in runs})
+    corpus = CORPUS_LABELS.get(record["corpus"]["name"], record["corpus"]["name"])
+    made = (
+        f"Measured on {corpus}, test split, {record['preset']} preset, {record['train']['epochs']} epochs, "
+        f"batch {record['train']['batch_size']}, "
+        f"{f'seeds {seeds[0]}-{seeds[-1]}' if len(seeds) > 1 else f'seed {seeds[0]}'}, "
+        f"{record['device']['name']}. seqeval, default reading."
+    )
+    caption(figure, f"{made}\n{more}" if more else made)
+
+
+def dot(ax: Axes, number: Difference | Estimate, y: float, marker: str, colour: str, **how: Any) -> None:
+    """A number in [-1, 1] in points, with its interval; `how` goes to matplotlib's `errorbar`."""
+    value = number.difference if isinstance(number, Difference) else number.value
+    # rounding may put an end of the interval a hair inside the number, and lengths must not be negative
+    ends = np.maximum(0, [[100 * (value - number.low)], [100 * (number.high - value)]])
+    ax.errorbar(100 * value, y, xerr=ends, fmt=marker, color=colour, capsize=3, **how)
+
+
+def line(ax: Axes, points: Mapping[Any, Sequence[float]], colour: str, label: str) -> None:
+    """The values of all seeds at each x: means with their 95 % t-intervals, and each seed as a small dot."""
+    means = [t_interval(values) for values in points.values()]
+    half = [mean.high - mean.value for mean in means]
+    ax.errorbar(list(points), [mean.value for mean in means], half, marker="o", capsize=3, color=colour, label=label)
+    for x, values in points.items():
+        ax.scatter([x] * len(values), values, s=10, color=colour, alpha=0.45, linewidths=0)
