@@ -223,7 +223,7 @@ class Sweep:
     """Run the grid behind a table or a figure, and leave one result file a run; what is there is not run again."""
 
     name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GRID")]
-    """table2-text, table3, fig5, fig6, fig7, fig8, fig9, fig11, probe, protocol or switches (`mgips.experiments.GRIDS`)."""
+    """table2-text, table3, fig5, fig6, fig7, fig8, fig9, fig11, probe, protocol or switches (`mgips.lab.grids.GRIDS`)."""
     corpus: CorpusName = "tinytweets"
     """tinytweets, twitter2015 or twitter2017."""
     root: Root = None

@@ -11,7 +11,17 @@ from mgips.data.corpus import TAGS
 from mgips.data.spans import spans
 from mgips.errors import MGIPSError
 from mgips.evaluate import score
-from mgips.lab.stats import counts_f1, f1_interval, flip_rate, flips, paired_bootstrap, tweet_counts
+from mgips.lab.stats import (
+    Difference,
+    counts_f1,
+    f1_interval,
+    flip_rate,
+    flips,
+    paired_bootstrap,
+    t_difference,
+    t_interval,
+    tweet_counts,
+)
 
 sequences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
 
@@ -209,3 +219,20 @@ def test_a_flip_rates_ends_are_the_rates_that_the_data_would_just_refuse(changed
 def test_of_no_posts_nothing_is_known():
     found = flip_rate([], [])
     assert (found.value, found.low, found.high, found.count) == (0, 0, 1, 0)
+
+
+def test_a_t_interval_is_the_textbooks_and_a_single_seed_has_none():
+    mean = t_interval([0.1, 0.2, 0.3])  # t = 4.303 with two degrees of freedom; s = 0.1
+    half = 4.302653 * 0.1 / np.sqrt(3)
+    assert (mean.value, mean.low, mean.high, mean.count) == pytest.approx((0.2, 0.2 - half, 0.2 + half, 3))
+    one, same = t_difference([0.2]), t_difference([0.0, 0.0])
+    assert (one.low, one.high, one.p) == (0.2, 0.2, 0) and (same.p, same.verdict) == (1, "no detectable difference")
+
+
+def test_a_detectable_difference_is_found_four_times_in_five():
+    se = 0.01
+    size = Difference(0.0, -1.959964 * se, 1.959964 * se, 1.0).detectable
+    estimates = np.random.RandomState(0).normal(size, se, 20_000)
+    assert np.mean(np.abs(estimates) > 1.959964 * se) == pytest.approx(0.8, abs=0.01)
+    stored = {"difference": 0.3, "low": 0.1, "high": 0.5, "p": 0.01, "verdict": "cannot tell"}
+    assert Difference.from_dict(stored).to_dict() == {**stored, "verdict": "helps"}

@@ -247,7 +247,7 @@ def test_a_run_of_other_posts_is_told_and_mistakes_are_one_message(disk, tmp_pat
     assert "not trained on these very posts" in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     for arguments, message in (
-        ([saved, "--corpus", disk, "--out", str(tmp_path / "file")], "no folder that can be written to"),
+        ([saved, "--corpus", disk, "--out", str(tmp_path / "file")], "folder that can be written to"),
         ([str(tmp_path / "none"), "--corpus", disk], "is no folder here"),
         ([saved, "--corpus", "nowhere"], "There is no corpus 'nowhere'"),
     ):

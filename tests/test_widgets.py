@@ -393,6 +393,7 @@ def test_long_text_is_cut_to_its_place():
 # ---- attention ----
 
 
+@pytest.mark.released(21)
 def test_attention_is_the_models_own_and_sums_to_one(model):
     posts = tweets(4)
     inspector = inspect_attention(model, posts)

@@ -46,24 +46,13 @@ def mining_precision(model: MGIPS, data: TweetDataset, batch_size: int = 32) -> 
         with model.evaluating():
             mined = model.contrast(model(batch), batch).positives.cpu()  # (N, N)
         relevant = torch.from_numpy(relevance_matrix([data.tweets[i] for i in indices]))  # (N, N)
-        other = ~torch.eye(len(indices), dtype=torch.bool)
-        for text in range(len(indices)):
-            if relevant[text].any():
-                rows.append(
-                    [
-                        share(relevant[text], mined[text]),
-                        share(relevant[text], torch.ones_like(other[text])),
-                        share(relevant[text], mined[text] & other[text]),
-                        share(relevant[text], other[text]),
-                    ]
-                )
-    precision, chance, others, others_chance = torch.tensor(rows, dtype=torch.float64).nanmean(0).tolist()
-    return MiningPrecision(precision, chance, others, others_chance, len(rows))
-
-
-def share(relevant: torch.Tensor, chosen: torch.Tensor) -> float:
-    """Share of relevant among chosen; NaN where nothing was chosen."""
-    return (relevant & chosen).sum().item() / chosen.sum().item() if chosen.any() else float("nan")
+        every, other = torch.ones_like(mined), ~torch.eye(len(indices), dtype=torch.bool)
+        choices = torch.stack([mined, every, mined & other, other])  # (4, N, N)
+        shares = (relevant & choices).sum(-1).double() / choices.sum(-1)  # (4, N); NaN where nothing was chosen
+        rows.append(shares.T[relevant.any(1)])
+    shares = torch.cat(rows)
+    precision, chance, others, others_chance = shares.nanmean(0).tolist()
+    return MiningPrecision(precision, chance, others, others_chance, len(shares))
 
 
 def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def dots(
         beside, head: the first column to the right of the dots, and its head.
         words: other words for verdicts.
     """
-    figure, ax = plt.subplots(figsize=(11.4, 1.75 + 0.36 * len(differences)), layout="constrained")
+    figure, ax = plt.subplots(figsize=(11.4, 1.95 + 0.36 * len(differences)), layout="constrained")
 
     def write(place: float, *columns: str, **how: Any) -> None:
         how |= {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
@@ -124,7 +124,7 @@ def dots(
         "detectable: the smallest true difference that the comparison would find with 80 % power"
     )
     ax.invert_yaxis()
-    ax.set_title(title, pad=16)
+    ax.set_title(title, pad=30)
     return figure
 
 
