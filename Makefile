@@ -5,10 +5,10 @@ CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help demo test test-fast test-browser lab figures bench lint clean
+.PHONY: help demo test test-fast test-browser lab notebooks figures bench lint clean
 
 help:  ## what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 21
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -38,6 +38,9 @@ test-browser: $(READY)  ## use the notebooks in JupyterLab with Chromium, and lo
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks
+
+notebooks: $(READY)  ## execute the notebooks anew, and keep their outputs without what only this machine knows
+	$(BIN)/python .ci/notebooks.py
 
 figures: $(READY)  ## draw figures/ anew
 	$(BIN)/python -m mgips.lab.figures figures

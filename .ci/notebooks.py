@@ -1,4 +1,4 @@
-"""Execute notebooks in place, and keep only what a hosted page can show: `python notebooks/execute.py [NOTEBOOK ...]`."""
+"""Execute notebooks in place, and keep only what a hosted page can show: `python .ci/notebooks.py [NOTEBOOK ...]`."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent.parent / "notebooks"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 TIMEOUT = 600
 """Seconds a cell may take."""
