@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import tempfile
+import threading
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from mgips.errors import DataError
 
 
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write that takes the place of `path` when it is complete and on the disk.
+
+    At any moment `path` is the old file or the new one, never a part. A failure leaves the old one; only a kill leaves
+    a hidden file that ends in ".part" beside it.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        with open(part, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
 def write_atomically(path: str | Path, content: bytes) -> None:
-    """Write beside the target, then replace it: at any moment the file is the old one or the new one, never a part.
+    """Write a file, and its folder where there is none; see `replacing`.
 
     Raises:
         DataError: the folder cannot be written, or the disk is full; the old file is unharmed.
     """
     path = Path(path)
-    part = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as part:
-            part.write(content)
-        os.replace(part.name, path)
+        with replacing(path) as file:
+            file.write(content)
     except OSError as error:
-        if part is not None:
-            Path(part.name).unlink(missing_ok=True)
         raise DataError(f"{path} cannot be written ({error.strerror}).") from error
 
 

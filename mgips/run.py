@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +34,7 @@ from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError, RunError
 from mgips.evaluate import Score
+from mgips.files import replacing
 from mgips.model.mgips import MGIPS
 from mgips.version import __version__
 
@@ -67,7 +67,7 @@ class RunFolder:
 
     def __init__(self, path: str | Path, writer: bool = True) -> None:
         self.path = Path(path)
-        self.writer = writer  # only one of several processes writes
+        self.writer = writer
 
     def open(self, description: dict[str, Any], resume: bool) -> dict[str, Any] | None:
         """Make or reopen the folder; returns the checkpoint to resume from, if there is one.
@@ -82,6 +82,8 @@ class RunFolder:
             raise RunError(f"The run in {self.path} is complete; its scores are in {self.path / 'results.json'}.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            for part in self.path.glob(".*.part"):  # left by a kill
+                part.unlink(missing_ok=True)
             if not run_json.exists():
                 self._write("run.json", json_bytes(description))
         except OSError as error:
@@ -106,23 +108,18 @@ class RunFolder:
             raise RunError(f"{checkpoint} cannot be read; remove it to start this run from the beginning.") from error
 
     def _write(self, name: str, content: bytes | Callable[[Any], None]) -> None:
-        """Write beside the target, flush to the disk, then swap: a kill or a full disk leaves the old file."""
+        """Replace one file; only one of several processes writes."""
         if not self.writer:
             return
-        target, beside = self.path / name, self.path / f".{name}.part"
+        target = self.path / name
         try:
-            with open(beside, "wb") as file:
+            with replacing(target) as file:
                 file.write(content) if isinstance(content, bytes) else content(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
             raise RunError(
                 f"{target} could not be written ({reason}). What was saved before is unharmed; free some space and resume."
             ) from error
-        finally:
-            beside.unlink(missing_ok=True)
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Replace checkpoint.pt."""
