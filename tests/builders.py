@@ -1,13 +1,18 @@
 """Small encoders, tweets and models that the tests share. Nothing here is downloaded."""
 
-from __future__ import annotations
-
 import dataclasses
+import io
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import (
     BertConfig,
     BertModel,
@@ -19,9 +24,12 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from mgips.config import ModelConfig, preset
-from mgips.data.batch import Batch
+from mgips.config import VARIANTS, ModelConfig, preset
+from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Corpus, Tweet
+from mgips.lab.grids import Row
+from mgips.lab.results import result_path
+from mgips.mining import contrast_vectors
 from mgips.model.mgips import MGIPS, Contrast, Loss
 from mgips.model.pretrained import wordpiece_tokenizer
 
@@ -47,6 +55,13 @@ def image_encoder(**changes) -> CLIPVisionModel:
 def picture(seed: int, size: int = 40) -> Image.Image:
     """Some pixels."""
     return Image.fromarray(np.random.RandomState(seed).randint(0, 256, (size, size, 3), dtype=np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    """An image as the bytes of a file."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
 
 
 SENTENCES = [
@@ -95,6 +110,21 @@ def tiny_model(seed: int = 0, **changes) -> MGIPS:
     return MGIPS.build(tiny_config(**changes), tweets(), seed=seed).eval()
 
 
+MODELS = {
+    **VARIANTS,
+    "unimodal": {"contrast_on": "unimodal"},
+    "unimodal-no-mutual": {"contrast_on": "unimodal", "mutual_attention": False},
+    "scalar-mean-4": {"gate": "scalar", "weight_scale": "mean", "interweave_encoders": 4},
+    "own-images-only": {"mine_missing": False},
+}
+
+
+def variant_model(name: str) -> MGIPS:
+    """A small model of a variant or of one of the other settings above, in evaluation mode."""
+    fields = {field.name for field in dataclasses.fields(ModelConfig)}
+    return tiny_model(**{key: value for key, value in MODELS[name].items() if key in fields})
+
+
 def save_text_checkpoint(folder: Path, family: str = "bert", **changes) -> Path:
     """A random text encoder with its tokenizer, saved in the hub's format."""
     tokenizer = wordpiece_tokenizer(word for tweet in tweets() for word in tweet.words)
@@ -116,3 +146,66 @@ def contrast_of(model: MGIPS, batch: Batch) -> Contrast:
 def parameters_without_gradient(model: torch.nn.Module) -> list[str]:
     """Names of parameters that a backward pass left without any gradient."""
     return [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+
+
+def contrast_scores(model: MGIPS, posts) -> torch.Tensor:
+    """The cosine of every post's text with every post's image, in double precision."""
+    data = TweetDataset(posts, model.batcher, progress=False)
+    texts, images = contrast_vectors(model, data, progress=False)
+    return texts.double() @ images.double().T  # these vectors have length 1
+
+
+def best_others_by_loop(model: MGIPS, posts) -> list[int]:
+    """For each post, the place of the other post whose picture its text ranks highest."""
+    best = []
+    for i, scores in enumerate(contrast_scores(model, posts).tolist()):
+        others = {j: scores[j] for j, post in enumerate(posts) if j != i and post.image is not None}
+        best.append(max(others, key=others.get))
+    return best
+
+
+class HostReads(TorchDispatchMode):
+    """Counts operations that make a GPU's host wait: reading a value, or a shape that depends on values."""
+
+    WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique"}
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.name().removeprefix("aten::").split(".")[0] in self.WAITING
+        return func(*args, **(kwargs or {}))
+
+
+def save_result(
+    folder: Path, grid: str, row: Row, seed: int, corpus: str = "tinytweets", sha256: str = "", **measured
+) -> None:
+    """An invented record of one run of a grid, where the grid's results are read from."""
+    record = {
+        "row": row.name,
+        "label": row.label,
+        "seed": seed,
+        "preset": "tiny",
+        "corpus": {"name": corpus, "sha256": sha256},
+        "train": {"epochs": 8, "batch_size": 32},
+        "device": {"name": "a CPU"},
+        "test": {"f1": 0.5},
+        "counts": [[1, 2, 2]],
+    }
+    path = result_path(folder, grid, row.name, seed, corpus)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({**record, **measured}))
+
+
+def text_of(figure: Figure) -> str:
+    """All text of a figure."""
+    return " ".join(text.get_text() for text in figure.findobj(Text))
+
+
+def assert_apart_on_the_page(figure: Figure, artists: Iterable[Artist]) -> None:
+    """Each artist lies on the page, and no two overlap."""
+    figure.canvas.draw()
+    page, seen = figure.bbox, []
+    for artist in artists:
+        box = artist.get_window_extent()
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, artist
+        assert not [other for other, place in seen if box.overlaps(place)], artist
+        seen.append((artist, box))

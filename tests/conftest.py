@@ -1,9 +1,23 @@
-"""What several test files share: the real Twitter corpora, where a machine has them."""
+"""What several test files share: corpora on disk and in memory, and the paper's text where a machine has it."""
 
 import os
 from pathlib import Path
 
+import matplotlib
 import pytest
+import torch
+from builders import corpus
+
+from mgips.data.corpus import Corpus
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.twitter import save_corpus
+
+matplotlib.use("agg")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +27,26 @@ def twitter_root() -> Path:
     if not all((root / name / "train.txt").is_file() for name in ("twitter2015", "twitter2017")):
         pytest.skip(f"the Twitter corpora are not in {root}; set MGIPS_DATA to the folder that holds them")
     return root
+
+
+@pytest.fixture(scope="session")
+def printed() -> str:
+    """The paper's text; the tests that need it are skipped without one."""
+    folder = Path(os.environ.get("MGIPS_PAPER", "../shared/paper"))
+    files = sorted(folder.glob("*.txt"))
+    if not files:
+        pytest.skip(f"the paper's text is not in {folder}; set MGIPS_PAPER to the folder that holds it")
+    return files[0].read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """An invented corpus on disk in the published layout: three of four tweets with a picture and three crops."""
+    save_corpus(corpus(), tmp_path / "invented")
+    return tmp_path / "invented"
+
+
+@pytest.fixture(scope="session")
+def days() -> Corpus:
+    """TinyTweets with 40 test posts, one in five without a picture."""
+    return tinytweets(sizes=(4, 4, 40), missing=0.2)

@@ -5,9 +5,9 @@ import itertools
 
 import pytest
 import torch
-from builders import corpus, tiny_model, tweets
+from builders import corpus, tweets, variant_model
 
-from mgips.config import VARIANTS, ModelConfig, preset
+from mgips.config import preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
@@ -18,12 +18,6 @@ from mgips.training import train
 ROWS = ("bert", "text", "bert-bilstm-crf", "bilstm-crf", "cnn-bilstm-crf")
 
 
-def row_model(name, **changes):
-    """A small model of a row, in evaluation mode."""
-    fields = {f.name for f in dataclasses.fields(ModelConfig)}
-    return tiny_model(**{k: v for k, v in {**VARIANTS[name], **changes}.items() if k in fields})
-
-
 def test_independent_tags_are_every_words_own_softmax():
     torch.manual_seed(0)
     emissions, tags = torch.randn(2, 3, 4), torch.randint(0, 4, (2, 3))
@@ -31,10 +25,8 @@ def test_independent_tags_are_every_words_own_softmax():
     found = IndependentTags()(emissions, tags, mask, "none")
     for row, words in enumerate((3, 2)):
         # the likelihood of a path is the product over its words: all paths of those words sum to 1
-        scores = {
-            path: sum(emissions[row, i, tag] for i, tag in enumerate(path))
-            for path in itertools.product(range(4), repeat=words)
-        }
+        paths = itertools.product(range(4), repeat=words)
+        scores = {path: sum(emissions[row, i, tag] for i, tag in enumerate(path)) for path in paths}
         total = torch.logsumexp(torch.stack(list(scores.values())), 0)
         torch.testing.assert_close(found[row], scores[tuple(tags[row, :words].tolist())] - total)
         assert IndependentTags().decode(emissions, mask)[row] == list(max(scores, key=scores.get))
@@ -69,7 +61,7 @@ def test_the_letters_cnn_is_the_largest_window_of_each_filter():
 def test_a_word_is_one_piece_and_rare_words_are_unknown():
     tokenizer = word_tokenizer("Paris in paris said Zoë".split())
     assert tokenizer.tokenize("PARIS") == ["paris"] and tokenizer.tokenize("Zoë") == ["[UNK]"]
-    model = row_model("cnn-bilstm-crf")
+    model = variant_model("cnn-bilstm-crf")
     posts = [Tweet("1", ("Unseenword", "in", "Paris")), *tweets(2)]
     batch = model.batcher(posts)
     assert batch.first[0].tolist()[:3] == [1, 2, 3]
@@ -79,14 +71,14 @@ def test_a_word_is_one_piece_and_rare_words_are_unknown():
     other = [dataclasses.replace(posts[0], words=("Otherword", "in", "Paris")), *posts[1:]]
     with torch.no_grad():
         assert not torch.equal(model(batch).emissions[0], model(model.batcher(other)).emissions[0])
-        words_only = row_model("bilstm-crf")
+        words_only = variant_model("bilstm-crf")
         a, b = (words_only(words_only.batcher(p)).emissions[0] for p in (posts, other))
         assert torch.equal(a, b)  # both unknown
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_neighbours_and_padding_change_nothing(name):
-    model, posts = row_model(name), tweets(6)
+    model, posts = variant_model(name), tweets(6)
     with torch.no_grad():
         together = model(model.batcher(posts)).emissions
         for row, post in enumerate(posts):

@@ -3,18 +3,14 @@
 import json
 from dataclasses import replace
 
-import matplotlib
 import numpy as np
 import pytest
-from builders import tiny_model
+from builders import assert_apart_on_the_page, contrast_scores, save_result, text_of, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.text import Text
 from test_evaluate import default_spans
 
-matplotlib.use("agg")
-
-from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TAGS, TYPES
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import relevant
@@ -27,12 +23,8 @@ from mgips.lab.figures.cases import cards, fig9, fig10, verdicts
 from mgips.lab.grids import GRIDS
 from mgips.lab.results import result_path
 from mgips.lab.stats import tweet_counts
-from mgips.mining import contrast_vectors
 
 ROWS = {"full": "full", "no-ips": "w/o IPS-CL", "no-mgi": "w/o MGI", "text": "text only"}
-
-
-# ---- kinds of error ----
 
 
 @pytest.mark.parametrize(
@@ -98,9 +90,6 @@ def test_every_entity_is_counted_once_and_as_the_rule_says(data):
     assert error_kinds([gold, gold], [predicted, gold])["right"] == right + true
 
 
-# ---- what a run keeps ----
-
-
 @pytest.fixture(scope="module")
 def small():
     return tinytweets(3, (32, 32, 40))
@@ -113,9 +102,7 @@ def test_a_run_keeps_its_tags_and_what_it_mined(small):
     one = answers(3, small.test, {"full": kept})
     assert one.tags["full"] == predicted
     assert kept["errors"] == error_kinds([t.tags for t in small.test], predicted)
-    texts, images = contrast_vectors(model, TweetDataset(small.test, model.batcher, progress=False), progress=False)
-    cosine = texts.double() @ images.double().T  # they have length 1
-    for row, scores in zip(one.mined, cosine, strict=True):
+    for row, scores in zip(one.mined, contrast_scores(model, small.test), strict=True):
         assert len(row) == model.config.k
         assert [s for _, s in row] == pytest.approx(sorted(scores.tolist(), reverse=True)[: len(row)], abs=1e-4)
         assert [s for _, s in row] == pytest.approx([float(scores[i]) for i, _ in row], abs=1e-4)
@@ -124,9 +111,6 @@ def test_a_run_keeps_its_tags_and_what_it_mined(small):
 def test_a_model_that_mines_nothing_keeps_no_images(small):
     kept = collect(tiny_model(images=False), small)
     assert kept["mined"] == [] and len(kept["tags"]) == len(small.test)
-
-
-# ---- rules ----
 
 
 def invented(seed: int, tweets, wrong) -> Answers:
@@ -160,6 +144,7 @@ def holds(letter, full, ips, mgi, text, unrelated):
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.letter)
 def test_a_rule_holds_where_it_says(rule, found):
     like = reverse = of = 0
+    shares = []
     for one in found:
         fits, turned, could = fitting(rule, one)
         for place, tweet in enumerate(one.tweets):
@@ -168,12 +153,10 @@ def test_a_rule_holds_where_it_says(rule, found):
             assert (fits[place], turned[place]) == holds(rule.letter, *right, unrelated)
             assert could[place] == (unrelated or not rule.unrelated)
         like, reverse, of = like + fits.sum(), reverse + turned.sum(), of + could.sum()
+        shares.append((fits.sum() - turned.sum()) / could.sum())
     counted = tally(rule, found)
     assert (counted.like, counted.reverse, counted.of) == (like, reverse, of) and like and reverse
     if counted.difference:
-        shares = [
-            (fits.sum() - turned.sum()) / could.sum() for fits, turned, could in (fitting(rule, o) for o in found)
-        ]
         assert counted.difference.difference == pytest.approx(np.mean(shares))
         assert counted.difference.low <= counted.difference.difference <= counted.difference.high
 
@@ -220,9 +203,6 @@ def test_posts_of_unknown_truth_make_no_cases(small):
         answers(0, posts, {"full": collect(tiny_model(), small)})
 
 
-# ---- records and cards ----
-
-
 @pytest.fixture
 def records(tmp_path, monkeypatch):
     """Invented runs of the grid, on small draws of TinyTweets; the folder."""
@@ -231,26 +211,14 @@ def records(tmp_path, monkeypatch):
         corpus = tinytweets(seed, (8, 8, 80))
         one = invented(seed, corpus.test, SHARES)
         gold = [tweet.tags for tweet in corpus.test]
-        for row, label in ROWS.items():
-            record = {
-                "row": row,
-                "label": label,
-                "seed": seed,
-                "preset": "tiny",
-                "corpus": {"name": "tinytweets", "sha256": corpus.fingerprint()},
-                "train": {"epochs": 8, "batch_size": 32},
-                "device": {"name": "a CPU"},
-                "test": {"f1": 0.5},
-                "counts": tweet_counts(gold, one.tags[row]).tolist(),
-                "cases": {
-                    "tags": ["".join(str(TAGS.index(tag)) for tag in tags) for tags in one.tags[row]],
-                    "mined": one.mined if row != "text" else [],
-                    "errors": error_kinds(gold, one.tags[row]),
-                },
+        for row in GRIDS["fig9"].rows:
+            kept = {
+                "tags": ["".join(str(TAGS.index(tag)) for tag in tags) for tags in one.tags[row.name]],
+                "mined": one.mined if row.name != "text" else [],
+                "errors": error_kinds(gold, one.tags[row.name]),
             }
-            path = result_path(tmp_path, "fig9", row, seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(record))
+            counts = tweet_counts(gold, one.tags[row.name]).tolist()
+            save_result(tmp_path, "fig9", row, seed, sha256=corpus.fingerprint(), counts=counts, cases=kept)
     return tmp_path
 
 
@@ -276,8 +244,8 @@ def test_records_of_other_posts_are_refused(records, spoil):
 def test_a_card_says_how_many_are_like_it_and_nothing_overlaps(draw, letters, records):
     style.use()
     figure = draw(folder=records)
-    figure.canvas.draw()
     texts = [t for t in figure.findobj(Text) if t.get_text() and t.get_visible()]
+    assert_apart_on_the_page(figure, texts)
     told, found = " ".join(t.get_text() for t in texts), load_answers(folder=records)
     for rule in RULES:
         counted, case = tally(rule, found), choose(rule, found)
@@ -288,23 +256,18 @@ def test_a_card_says_how_many_are_like_it_and_nothing_overlaps(draw, letters, re
             assert f"post {case.tweet.id} of seed {case.seed}" in told
             assert not counted.difference or counted.difference.verdict in figure.get_suptitle()
     assert "Measured on TinyTweets" in told and "seeds 0-2" in told and told.count("mined ") == 3 * len(letters)
-    boxes = [t.get_window_extent() for t in texts]
-    for i, box in enumerate(boxes):
-        assert 0 <= box.x0 and box.x1 <= figure.bbox.x1 and 0 <= box.y0 and box.y1 <= figure.bbox.y1, texts[i]
-        for j in range(i):
-            assert not box.overlaps(boxes[j]), (texts[i].get_text(), texts[j].get_text())
 
 
 def test_a_missing_run_is_named_in_the_figures_place(records):
     result_path(records, "fig9", "text", 2).unlink()
-    told = " ".join(t.get_text() for t in fig9(folder=records).findobj(Text))
+    told = text_of(fig9(folder=records))
     assert "1 run is missing" in told and "text-s2" in told and "sweep fig9" in told
 
 
 def test_a_rule_that_no_post_fits_says_so(found):
     same = [replace(o, tags={**o.tags, "no-ips": o.tags["full"]}) for o in found]
     figure = cards([(RULES[0], choose(RULES[0], same), tally(RULES[0], same))], ROWS)
-    told = " ".join(t.get_text() for t in figure.findobj(Text))
+    told = text_of(figure)
     assert "no post fits" in told and "0 of 160 posts" in told
 
 

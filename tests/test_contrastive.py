@@ -139,9 +139,6 @@ def test_head_averages_what_exists():
     assert torch.isfinite(found[1]).all()
 
 
-# ---- two processes ----
-
-
 def one_of_two(rank, port, weights, x, out):
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)

@@ -10,7 +10,7 @@ from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Drawing, Tweet
 from mgips.data.crops import crop_array
 from mgips.data.tinytweets.posts import tinytweets
-from mgips.lab.counterfactual import Noise, noise, same_type, shuffled, with_pictures_of
+from mgips.lab.counterfactual import Noise, blank, noise, same_type, shuffled, with_pictures_of
 
 
 def owner_of(posts: list[Tweet]) -> dict[int, int]:
@@ -25,6 +25,26 @@ def types_of(tweet: Tweet) -> set[str]:
 @pytest.fixture(scope="module")
 def posts():
     return tinytweets(sizes=(96, 1, 1)).train
+
+
+def test_blank_takes_every_picture():
+    assert all(t.image is None and t.crops == () for t in blank(tweets()))
+    assert [t.words for t in blank(tweets())] == [t.words for t in tweets()]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_gives_every_picture_to_another_post(seed):
+    posts = tweets(12)
+    moved = shuffled(posts, seed)
+    owner = owner_of(posts)
+    taken = [owner[id(t.image)] for t in moved if t.image is not None]
+    assert sorted(taken) == sorted(owner.values())
+    for i, (before, after) in enumerate(zip(posts, moved, strict=True)):
+        assert (before.image is None) == (after.image is None)
+        assert before.image is None or owner[id(after.image)] != i
+        assert after.words == before.words
+        assert after.crops == (posts[owner[id(after.image)]].crops if after.image else ())
+    assert shuffled(posts, seed)[0].image is moved[0].image
 
 
 def test_noise_replaces_what_is_there_and_nothing_else(posts):
@@ -61,9 +81,8 @@ def test_same_type_passes_every_picture_to_a_post_with_the_same_types(posts, see
     owner, taken = owner_of(posts), []
     for i, (before, after) in enumerate(zip(posts, moved, strict=True)):
         assert replace(after, image=before.image, crops=before.crops) == before
-        partners = [
-            j for j, t in enumerate(posts) if j != i and t.image is not None and types_of(t) == types_of(before)
-        ]
+        alike = [j for j, t in enumerate(posts) if t.image is not None and types_of(t) == types_of(before)]
+        partners = [j for j in alike if j != i]
         assert alone[i] == (before.image is not None and not partners)
         if before.image is None:
             assert after.image is None

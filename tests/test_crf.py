@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 import torchcrf
-from torch.utils._python_dispatch import TorchDispatchMode
+from builders import HostReads
 
 from mgips.data.corpus import TAGS
 from mgips.model.crf import CRF, bio_allowed
@@ -137,31 +137,18 @@ def test_shapes_are_checked():
             wrong()
 
 
-class Reads(TorchDispatchMode):
-    """Counts operations whose result the host has to wait for."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        waiting = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::masked_select")
-        self.count += func.name().split(".")[0] in waiting
-        return func(*args, **(kwargs or {}))
-
-
 def test_training_never_waits_and_decoding_reads_once(monkeypatch):
     ours, theirs = pair()
     emissions, tags, mask = inputs(4, 6, 9)
-    with Reads() as reads:
+    with HostReads() as reads:
         ours(emissions.requires_grad_(), tags, mask).backward()
     assert reads.count == 0
     lists = []
     real = torch.Tensor.tolist
     monkeypatch.setattr(torch.Tensor, "tolist", lambda x: lists.append(1) or real(x))
-    with Reads() as reads, torch.no_grad():
+    with HostReads() as reads, torch.no_grad():
         ours.decode(emissions, mask)
     assert (len(lists), reads.count) == (1, 0)
-    with Reads() as reads, torch.no_grad():
+    with HostReads() as reads, torch.no_grad():
         theirs.decode(emissions, mask)
     assert reads.count > int(mask.sum()) // 2, "the counter misses pytorch-crf's reads"

@@ -9,28 +9,31 @@ from mgips.data.twitter import save_corpus
 from mgips.lab import doctor
 
 
+def by_name(root=None):
+    return {finding.name: finding for finding in doctor.check(root)}
+
+
 def test_every_miss_has_a_remedy(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = doctor.check(tmp_path)
-    assert all(f.remedy for f in found if not f.ok)
-    by_name = {f.name: f for f in found}
-    assert by_name["tinytweets"].ok and by_name["device"].ok and by_name["run folders"].ok
-    assert not by_name["twitter2015"].ok and "audit" in by_name["twitter2015"].remedy
-    assert by_name["torch"].detail == importlib.metadata.version("torch")
-    assert {"google-bert/bert-base-uncased", "openai/clip-vit-base-patch32"} <= by_name.keys()
+    assert all(finding.remedy for finding in doctor.check(tmp_path) if not finding.ok)
+    found = by_name(tmp_path)
+    assert found["tinytweets"].ok and found["device"].ok and found["run folders"].ok
+    assert not found["twitter2015"].ok and "audit" in found["twitter2015"].remedy
+    assert found["torch"].detail == importlib.metadata.version("torch")
+    assert {"google-bert/bert-base-uncased", "openai/clip-vit-base-patch32"} <= found.keys()
 
 
 def test_it_finds_a_corpus_and_says_what_is_in_it(tmp_path):
     save_corpus(corpus(), tmp_path / "twitter2015")
-    found = {f.name: f for f in doctor.check(tmp_path)}
-    assert found["twitter2015"].ok and "24 of 32 images found" in found["twitter2015"].detail
+    found = by_name(tmp_path)["twitter2015"]
+    assert found.ok and "24 of 32 images found" in found.detail
 
 
-def test_a_broken_corpus_is_told_with_file_and_line(tmp_path):
+def test_a_broken_corpus_is_reported_with_file_and_line(tmp_path):
     save_corpus(corpus(), tmp_path / "twitter2017")
     (tmp_path / "twitter2017" / "test.txt").write_text("IMGID:1\nword\n")
-    found = {f.name: f for f in doctor.check(tmp_path)}
-    assert not found["twitter2017"].ok and "test.txt:2:" in found["twitter2017"].remedy
+    found = by_name(tmp_path)["twitter2017"]
+    assert not found.ok and "test.txt:2:" in found.remedy
 
 
 def test_a_package_that_is_not_installed(monkeypatch):

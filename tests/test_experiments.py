@@ -34,13 +34,10 @@ def small(monkeypatch):
 
 def test_every_row_is_a_configuration_and_no_two_are_the_same():
     for grid in GRIDS.values():
-        settings = [
-            (*preset("tiny", row.variant, **row.changes, **row.settings), row.share, row.edit, row.leak)
-            for row in grid.rows
-        ]
-        default = grid.name.startswith("fig")  # a sweep goes through the default
-        assert len(set(map(repr, settings))) == len(settings)
-        assert not default or any(s[:2] == preset("tiny") for s in settings)
+        configs = [preset("tiny", row.variant, **row.changes, **row.settings) for row in grid.rows]
+        others = [(row.share, row.edit, row.leak) for row in grid.rows]
+        assert len(set(map(repr, zip(configs, others, strict=True)))) == len(configs)
+        assert not grid.name.startswith("fig") or preset("tiny") in configs  # a sweep goes through the default
         assert len({row.name for row in grid.rows}) == len(grid.rows) and grid.seeds
         assert all(row.edit in EDITS for row in grid.rows if row.edit)
         assert all(name in {*COLLECTORS, "by_test"} for row in grid.rows for name in row.collect)
@@ -59,9 +56,8 @@ def test_a_sweep_writes_what_a_number_needs_and_goes_on_where_it_was(small, tmp_
     assert sweep(small, changes=SMALL, folder=tmp_path, progress=False) == 3
     assert sweep(small, changes=SMALL, folder=tmp_path, progress=False) == 0 and path.stat().st_mtime_ns == before
     found = load_results(small, folder=tmp_path)
-    assert {row: [r.seed for r in results] for row, results in found.items()} == dict.fromkeys(
-        ("full", "text", "half"), [0, 1]
-    )
+    seeds = {row: [run.seed for run in runs] for row, runs in found.items()}
+    assert seeds == {"full": [0, 1], "text": [0, 1], "half": [0, 1]}
     assert found["text"][0].record["mining"] is None and found["full"][0].record["mining"]["texts"] > 0
 
 

@@ -3,13 +3,10 @@
 import itertools
 import json
 
-import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from matplotlib.text import Text
-
-matplotlib.use("agg")
+from builders import assert_apart_on_the_page, save_result, text_of
 
 from mgips.lab.figures import grids, style
 from mgips.lab.figures.__main__ import FIGURES, main
@@ -28,15 +25,7 @@ def closed():
 def test_every_label_lies_on_the_page_and_on_no_other(name):
     style.use()
     figure = FIGURES[name]()
-    figure.canvas.draw()
-    page = figure.bbox
-    texts = [t for ax in figure.axes for t in ax.texts if t.get_text()]
-    boxes = [t.get_window_extent() for t in texts]
-    for text, box in zip(texts, boxes, strict=True):
-        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, text.get_text()
-    for i, a in enumerate(boxes):
-        for j in range(i):
-            assert not a.overlaps(boxes[j]), (texts[i].get_text(), texts[j].get_text())
+    assert_apart_on_the_page(figure, [text for axes in figure.axes for text in axes.texts if text.get_text()])
 
 
 @pytest.mark.slow
@@ -59,38 +48,25 @@ def invented_results(folder, spoil=(), better=()):
                 gold = rng.randint(1, 4, 80)
                 right = rng.binomial(gold, 0.4 if row.name in spoil else 0.95 if row.name in better else 0.8)
                 counts = np.stack([right, gold, gold], 1)
-                record = {
-                    "row": row.name,
-                    "label": row.label,
-                    "seed": seed,
-                    "preset": "tiny",
-                    "corpus": {"name": corpus},
+                measured = {
                     "model": {"text_encoder": "a-small-encoder"},
                     "by_test": {name: {"counts": counts.tolist()} for name in ("by_dev", "by_test")},
-                    "train": {"epochs": 8, "batch_size": 32},
-                    "device": {"name": "a CPU"},
                     "mining": {"others": 0.2, "others_chance": 0.07},
                     "test": {"f1": float(counts_f1(counts))},
                     "counts": counts.tolist(),
                 }
-                path = result_path(folder, grid.name, row.name, seed, corpus)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_text(json.dumps(record))
-
-
-def words(figure):
-    return " ".join(t.get_text() for t in figure.findobj(Text))
+                save_result(folder, grid.name, row, seed, corpus, **measured)
 
 
 def test_what_hurts_is_said_to_hurt(tmp_path):
     invented_results(tmp_path, spoil=("no-mgi", "k1", "text-100"))
-    table = words(grids.table3(folder=tmp_path))
+    table = text_of(grids.table3(folder=tmp_path))
     assert "1 hurts" in table and table.count("hurts") >= 2 and "seeds 0-4" in table
-    assert "K = 1 hurts" in words(grids.fig6(folder=tmp_path))
-    assert "K = 2 hurts" not in words(grids.fig6(folder=tmp_path))
-    assert "Against L = 1" in words(grids.fig7(folder=tmp_path))
-    assert "none hurt, none help, 9 make no detectable difference" in words(grids.switches(folder=tmp_path))
-    assert "with all" in words(grids.fig8(folder=tmp_path))
+    assert "K = 1 hurts" in text_of(grids.fig6(folder=tmp_path))
+    assert "K = 2 hurts" not in text_of(grids.fig6(folder=tmp_path))
+    assert "Against L = 1" in text_of(grids.fig7(folder=tmp_path))
+    assert "none hurt, none help, 9 make no detectable difference" in text_of(grids.switches(folder=tmp_path))
+    assert "with all" in text_of(grids.fig8(folder=tmp_path))
 
 
 def test_a_corpus_without_truth_has_no_mining_precision_to_draw(tmp_path):
@@ -102,14 +78,11 @@ def test_a_corpus_without_truth_has_no_mining_precision_to_draw(tmp_path):
 
 
 def test_what_reads_higher_is_said_to(tmp_path):
-    """A leak that lifts F1 is told from the clean protocol, one that does not is not; the estimate stands beside."""
+    """Only leaks that lift F1 are called detectable differences; the estimate stands beside them."""
     invented_results(tmp_path, better=("leak-80",))
-    drawn = words(grids.protocol(folder=tmp_path))
-    assert (
-        "2 of 7 differences are detectable" in drawn
-        and drawn.count(" higher ") == 2
-        and "epoch chosen by test" in drawn
-    )
+    drawn = text_of(grids.protocol(folder=tmp_path))
+    assert "2 of 7 differences are detectable" in drawn and "epoch chosen by test" in drawn
+    assert drawn.count(" higher ") == 2
     clean = np.mean([run.f1 for run in load_results("protocol", folder=tmp_path)["clean"]])
     assert f"{0.8 * (100 - 100 * clean):+5.1f}" in drawn
     found = grids.inflation(folder=tmp_path)
@@ -119,7 +92,7 @@ def test_what_reads_higher_is_said_to(tmp_path):
 def test_the_text_rows_stand_beside_the_papers(tmp_path):
     invented_results(tmp_path)
     figure = grids.table2_text(tmp_path)
-    drawn = words(figure)
+    drawn = text_of(figure)
     assert all(name in drawn for name in ("Twitter-2015", "Twitter-2017", "BERT-BiLSTM-CRF", "a-small-encoder"))
     diamonds = [
         [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "D" and len(line.get_xdata()) == 1]
@@ -133,5 +106,5 @@ def test_one_missing_result_is_named_in_the_figures_place(name, tmp_path):
     invented_results(tmp_path)
     row = GRIDS[name].rows[1].name
     result_path(tmp_path, name, row, 1).unlink()
-    told = words(getattr(grids, name)(folder=tmp_path))
+    told = text_of(getattr(grids, name)(folder=tmp_path))
     assert "1 run is missing" in told and f"{row}-s1" in told and f"sweep {name}" in told

@@ -7,10 +7,7 @@ from builders import corpus, loss_of, tiny_config, tiny_model, tweets
 from mgips.config import TrainConfig
 from mgips.training import train
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
-]
+pytestmark = pytest.mark.gpu
 
 
 def test_a_gpu_computes_what_a_cpu_computes():

@@ -1,6 +1,6 @@
 """No test post reaches training, and what is changed on purpose changes what it says and nothing else."""
 
-import dataclasses
+import inspect
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from builders import corpus, loss_of, parameters_without_gradient, tiny_config, tweets
 from torch.nn import functional as F
 
-import mgips
+import mgips.cli
 from mgips.config import preset
 from mgips.data.load import load_corpus
 from mgips.data.tinytweets.posts import tinytweets
@@ -78,12 +78,6 @@ def test_the_leaky_corpus_says_what_it_is_and_leaves_dev_and_test_alone():
 
 def test_training_cannot_reach_the_leak():
     """`train`, its configurations and the command line know nothing of it."""
-    import inspect
-
-    import mgips.cli
-    import mgips.config
-    import mgips.training
-
     for module in (mgips.training, mgips.config, mgips.cli):
         assert "leaky" not in inspect.getsource(module) and "integrity" not in inspect.getsource(module)
 
@@ -148,10 +142,6 @@ def test_two_versions_of_the_labels():
 # ---- the released code's differences ----
 
 
-def batch_and(model, count=6):
-    return model.batcher(tweets(count))
-
-
 @pytest.mark.parametrize("name", EDITS)
 def test_an_edit_changes_training_and_nothing_where_it_says_so(name):
     plain = MGIPS.build(tiny_config(dropout=0.0), tweets(), seed=0)
@@ -160,26 +150,25 @@ def test_an_edit_changes_training_and_nothing_where_it_says_so(name):
     losses = []
     for model in (plain, changed):
         torch.manual_seed(0)
-        total = loss_of(model.train(), batch_and(model)).total
+        total = loss_of(model.train(), model.batcher(tweets(6))).total
         total.backward()
         losses.append(total.item())
     same_loss = name in ("freeze-gate", "detach-image-guided")  # these only take gradients away
     assert (losses[0] == pytest.approx(losses[1], abs=1e-6)) == same_loss
     missing = set(parameters_without_gradient(changed)) - set(parameters_without_gradient(plain))
-    first = {n.split(".")[0] if n.split(".")[0] != "interweave" else ".".join(n.split(".")[:3]) for n in missing}
-    assert first == {
+    guided = ("linear1", "linear2", "w3", "w4", "image_to_text", "text_to_image")
+    expected = {
         "freeze-gate": {"text_gate", "image_gate"},
-        "detach-image-guided": {
-            f"interweave.image_guided.{part}"
-            for part in ("linear1", "linear2", "w3", "w4", "image_to_text", "text_to_image")
-        },
-    }.get(name, set())
+        "detach-image-guided": {f"interweave.image_guided.{part}" for part in guided},
+    }
+    parts = {".".join(n.split(".")[: 3 if n.startswith("interweave.") else 1]) for n in missing}
+    assert parts == expected.get(name, set())
 
 
 def test_one_loss_by_hand():
     model = edited("one-loss", tiny_config(dropout=0.0), tweets(), seed=0).eval()
     assert isinstance(model, OneLoss)
-    loss = loss_of(model, batch_and(model))
+    loss = loss_of(model, model.batcher(tweets(6)))
     tau, k, scores = model.config.temperature, model.config.k, loss.contrast.relevance.T  # rows are images
     total = 0.0
     for i, row in enumerate(scores.exp().pow(1 / tau)):
@@ -192,13 +181,13 @@ def test_one_loss_by_hand():
 def test_visible_padding_is_what_a_mask_of_ones_does():
     plain = MGIPS.build(tiny_config(), tweets(), seed=0).eval()
     shown = edited("show-padding", tiny_config(), tweets(), seed=0).eval()
-    batch = batch_and(plain, 2)
+    batch = plain.batcher(tweets(2))
     n, pad = plain.config.max_length, plain.batcher.tokenizer.pad_token_id
     more = (0, n - batch.pieces.shape[1])
     pieces, mask = F.pad(batch.pieces, more, value=pad), F.pad(batch.piece_mask, more)
     ones = torch.ones_like(mask)
     with torch.no_grad():
-        padded = dataclasses.replace(batch, pieces=pieces, piece_mask=mask)
+        padded = replace(batch, pieces=pieces, piece_mask=mask)
         plain.encoder.__class__ = PaddingSeen
         text, image, _ = plain.encoder(plain.text_embedding(padded), plain.image_embedding(batch.crops), mask)
         plain.encoder.__class__ = MutualAttentionEncoder
@@ -207,7 +196,7 @@ def test_visible_padding_is_what_a_mask_of_ones_does():
         words = z.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, z.shape[-1]))
         torch.testing.assert_close(shown(batch).emissions, plain.classifier(words))
         assert not torch.allclose(shown(batch).emissions, plain(batch).emissions, atol=1e-4)
-        alone = batch_and(plain, 1)
+        alone = plain.batcher(tweets(1))
         rows = shown(alone).emissions[0], shown(batch).emissions[0, : alone.first.shape[1]]
         torch.testing.assert_close(*rows, atol=1e-5, rtol=1e-5)  # fixed length: the neighbours do not matter
 
@@ -215,7 +204,7 @@ def test_visible_padding_is_what_a_mask_of_ones_does():
 def test_noise_is_only_in_training_and_no_larger_than_it_says():
     plain = MGIPS.build(tiny_config(dropout=0.0), tweets(), seed=0)
     noisy = edited("neftune", tiny_config(dropout=0.0), tweets(), seed=0)
-    batch = batch_and(plain)
+    batch = plain.batcher(tweets(6))
     clean = plain.text_embedding(batch)
     moved = (noisy.train().text_embedding(batch) - clean).abs().max().item()
     limit = 5 / (clean.shape[1] * clean.shape[2]) ** 0.5
@@ -226,7 +215,7 @@ def test_noise_is_only_in_training_and_no_larger_than_it_says():
 def test_the_shift_moves_only_the_image_guided_weights():
     plain = MGIPS.build(tiny_config(), tweets(), seed=0).eval()
     shifted = edited("shift-columns", tiny_config(), tweets(), seed=0).eval()
-    a, b = (m(batch_and(m), attention=True).interwoven.weights for m in (plain, shifted))
+    a, b = (m(m.batcher(tweets(6)), attention=True).interwoven.weights for m in (plain, shifted))
     torch.testing.assert_close(b[0].column, a[0].column - 0.05)
     assert b[1].guide == "text" and b[1].column.sum(-1).allclose(torch.ones(1))
 
@@ -236,7 +225,7 @@ def test_the_package_still_trains_clean_after_an_edit():
     edited("shift-columns", tiny_config(), tweets(), seed=0)
     edited("show-padding", tiny_config(), tweets(), seed=0)
     a, b = (MGIPS.build(tiny_config(), tweets(), seed=0).eval() for _ in range(2))
-    batch = batch_and(a)
+    batch = a.batcher(tweets(6))
     assert torch.equal(a(batch).emissions, b(batch).emissions)
     assert a(batch, attention=True).interwoven.weights[0].column.sum(-1).allclose(torch.ones(1))
     assert mgips.MGIPS is MGIPS

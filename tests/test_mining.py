@@ -1,4 +1,4 @@
-"""Mining measured against what the generator knows; pictures swapped on purpose."""
+"""Mining measured against what the generator knows."""
 
 import dataclasses
 
@@ -12,7 +12,6 @@ from mgips.data.batch import TweetDataset, training_batches
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError
-from mgips.lab.counterfactual import blank, shuffled
 from mgips.lab.precision import batch_relevance, mining_precision
 from mgips.model.mgips import MGIPS
 
@@ -38,11 +37,8 @@ def test_precision_counted_text_by_text(small):
                 precision.append(np.mean([true[j] for j in best]))
                 chance.append(np.mean(true))
                 texts += 1
-    assert (found.texts, found.precision, found.chance) == (
-        texts,
-        pytest.approx(np.mean(precision)),
-        pytest.approx(np.mean(chance)),
-    )
+    assert found.texts == texts
+    assert (found.precision, found.chance) == pytest.approx((np.mean(precision), np.mean(chance)))
     assert 0 <= found.others_chance <= found.chance + 1e-9
 
 
@@ -77,27 +73,6 @@ def test_mining_precision_needs_a_contrast_and_the_truth(small):
         mining_precision(model, TweetDataset(tweets(), model.batcher, progress=False))
 
 
-def test_blank_takes_every_picture():
-    assert all(t.image is None and t.crops == () for t in blank(tweets()))
-    assert [t.words for t in blank(tweets())] == [t.words for t in tweets()]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_shuffled_gives_every_picture_to_another_post(seed):
-    posts = tweets(12)
-    moved = shuffled(posts, seed)
-    owner = {id(t.image): i for i, t in enumerate(posts) if t.image is not None}
-    taken = [owner[id(t.image)] for t in moved if t.image is not None]
-    assert sorted(taken) == sorted(owner.values())
-    for i, (before, after) in enumerate(zip(posts, moved, strict=True)):
-        assert (before.image is None) == (after.image is None)
-        assert before.image is None or owner[id(after.image)] != i
-        assert after.words == before.words and after.crops == (
-            posts[owner[id(after.image)]].crops if after.image else ()
-        )
-    assert shuffled(posts, seed)[0].image is moved[0].image
-
-
 def test_a_batch_for_the_picture_is_what_the_model_says_of_it():
     corpus = tinytweets(0, (32, 32, 64))
     model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).train()
@@ -109,9 +84,8 @@ def test_a_batch_for_the_picture_is_what_the_model_says_of_it():
         out = contrast_of(model.eval(), model.batcher(batch))
     np.testing.assert_allclose(found["scores"], out.relevance, atol=6e-4)
     assert {tuple(pair) for pair in found["mined"]} == {tuple(p) for p in out.positives.nonzero().tolist()}
-    assert {tuple(p) for p in found["relevant"]} == {
-        (i, j) for i in range(16) for j in range(16) if relevant(batch[i], batch[j])
-    }
+    true = [[i, j] for i in range(16) for j in range(16) if relevant(batch[i], batch[j])]
+    assert sorted(map(list, found["relevant"])) == true
     bare = [dataclasses.replace(tweet, truth=None) for tweet in corpus.test]
     assert batch_relevance(model, bare, 16)["relevant"] is None
     with pytest.raises(ConfigError, match="mines nothing"):

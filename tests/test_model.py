@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+from unittest.mock import Mock
 
 import pytest
 import torch
 from builders import (
+    MODELS,
     TEXT_MODELS,
     contrast_of,
     corpus,
@@ -18,33 +20,27 @@ from builders import (
     tiny_config,
     tiny_model,
     tweets,
+    variant_model,
 )
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
-from mgips.config import RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.config import RANDOM, ModelConfig, TrainConfig, preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TAGS, Tweet
+from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 from mgips.errors import ConfigError, RunError
+from mgips.model.embedding import ImageEmbedding, crop_positions
 from mgips.model.export import export_onnx
 from mgips.model.mgips import MGIPS
-from mgips.model.pretrained import load_tokenizer
+from mgips.model.pretrained import load_text_encoder, load_tokenizer
 from mgips.training import parameter_groups
-
-MORE = {
-    "unimodal": {"contrast_on": "unimodal"},
-    "unimodal-no-mutual": {"contrast_on": "unimodal", "mutual_attention": False},
-    "scalar-mean-4": {"gate": "scalar", "weight_scale": "mean", "interweave_encoders": 4},
-    "own-images-only": {"mine_missing": False},
-}
 
 
 @pytest.mark.released(6, 8)
-@pytest.mark.parametrize("name", [*VARIANTS, *MORE])
+@pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
-    fields = {f.name for f in dataclasses.fields(ModelConfig)}
-    changes = {k: v for k, v in {**VARIANTS, **MORE}[name].items() if k in fields}
-    model = tiny_model(**changes).train()
+    model = variant_model(name).train()
     loss = loss_of(model, model.batcher(tweets()))
     loss.total.backward()
     assert parameters_without_gradient(model) == []
@@ -53,8 +49,9 @@ def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
     assert len(members) == len(set(members)) == len(list(model.parameters()))
     torch.testing.assert_close(loss.total, sum(loss.terms.values()))
     config = model.config
-    expected = {"crf" if config.crf else "softmax"} | ({"ips"} if config.contrast and config.ips_loss else set())
-    assert set(loss.terms) == expected | ({"cl"} if config.contrast and config.cl_loss else set())
+    switched = {"ips": config.contrast and config.ips_loss, "cl": config.contrast and config.cl_loss}
+    switched |= {"crf": config.crf, "softmax": not config.crf}
+    assert set(loss.terms) == {term for term, on in switched.items() if on}
 
 
 def test_the_printed_column_weights_are_never_trained():
@@ -82,7 +79,7 @@ def test_learning_rates_reach_their_parts():
 @pytest.mark.parametrize("name", ["full", "text", "no-mgi", "no-mutual", "scalar-mean-4"])
 @torch.no_grad()
 def test_padding_and_batch_mates_change_nothing(name):
-    model = tiny_model(**{**VARIANTS, **MORE}[name])
+    model = variant_model(name)
     together = model(model.batcher(tweets()))
     for i, tweet in enumerate(tweets()):
         alone = model(model.batcher([tweet]))
@@ -95,11 +92,8 @@ def test_padding_and_batch_mates_change_nothing(name):
 def test_contrast_features_do_not_depend_on_padding():
     model = tiny_model(max_length=60)
     batch = model.batcher(tweets())
-    wider = dataclasses.replace(
-        batch,
-        pieces=torch.nn.functional.pad(batch.pieces, (0, 5)),
-        piece_mask=torch.nn.functional.pad(batch.piece_mask, (0, 5)),
-    )
+    pieces, mask = (torch.nn.functional.pad(x, (0, 5)) for x in (batch.pieces, batch.piece_mask))
+    wider = dataclasses.replace(batch, pieces=pieces, piece_mask=mask)
     assert wider.pieces.shape[1] <= model.config.max_length
     scores = [contrast_of(model, one).relevance for one in (wider, batch)]
     torch.testing.assert_close(*scores, atol=1e-5, rtol=0)
@@ -202,8 +196,6 @@ def test_unlabelled_posts_can_be_predicted():
 
 @pytest.mark.released(14)
 def test_position_table_starts_as_clips_grid_resized():
-    from mgips.model.embedding import crop_positions
-
     table = torch.randn(1 + 49, 8)
     ours = crop_positions(table, crops=3, grid=4)
     assert ours.shape == (49, 8)
@@ -217,9 +209,6 @@ def test_position_table_starts_as_clips_grid_resized():
 
 @torch.no_grad()
 def test_image_embedding_is_clips_on_one_crop():
-    from mgips.data.pictures import CLIP_MEAN, CLIP_STD
-    from mgips.model.embedding import ImageEmbedding
-
     clip = image_encoder()
     crops = torch.randint(0, 256, (2, 1, 32, 32, 3), dtype=torch.uint8)
     pixels = crops[:, 0].permute(0, 3, 1, 2) / 255
@@ -231,19 +220,13 @@ def test_image_embedding_is_clips_on_one_crop():
 @pytest.mark.parametrize("family", TEXT_MODELS)
 def test_loading_a_checkpoint_brings_its_weights(tmp_path, family):
     folder = save_text_checkpoint(tmp_path / "text", family)
-    whole = CLIPModel(
-        CLIPConfig(
-            text_config={"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
-            vision_config=image_encoder().config.to_dict(),
-        )
-    )
-    whole.save_pretrained(tmp_path / "clip")
-    config = tiny_config(text_encoder=str(folder), image_encoder=str(tmp_path / "clip"))
-    model = MGIPS.build(config)
+    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    whole = CLIPConfig(text_config=text, vision_config=image_encoder().config.to_dict())
+    CLIPModel(whole).save_pretrained(tmp_path / "clip")
+    model = MGIPS.build(tiny_config(text_encoder=str(folder), image_encoder=str(tmp_path / "clip")))
     stored = load_file(folder / "model.safetensors")
-    assert torch.equal(
-        model.encoder.text[1].attention.self.key.weight, stored["encoder.layer.1.attention.self.key.weight"]
-    )
+    key = model.encoder.text[1].attention.self.key.weight
+    assert torch.equal(key, stored["encoder.layer.1.attention.self.key.weight"])
     assert torch.equal(model.text_embedding.bert.word_embeddings.weight, stored["embeddings.word_embeddings.weight"])
     stored = load_file(tmp_path / "clip" / "model.safetensors")
     assert torch.equal(model.encoder.image[2].mlp.fc1.weight, stored["vision_model.encoder.layers.2.mlp.fc1.weight"])
@@ -254,8 +237,7 @@ def test_a_vision_checkpoint_alone_loads_too(tmp_path):
     save_text_checkpoint(tmp_path / "text")
     clip = image_encoder()
     clip.save_pretrained(tmp_path / "vision")
-    config = tiny_config(text_encoder=str(tmp_path / "text"), image_encoder=str(tmp_path / "vision"))
-    model = MGIPS.build(config)
+    model = MGIPS.build(tiny_config(text_encoder=str(tmp_path / "text"), image_encoder=str(tmp_path / "vision")))
     assert torch.equal(model.encoder.image[0].mlp.fc1.weight, clip.encoder.layers[0].mlp.fc1.weight)
 
 
@@ -276,9 +258,8 @@ def test_half_precision_checkpoints_are_read_in_float32(tmp_path):
 )
 def test_encoders_that_do_not_fit_are_refused(changes, what):
     tokenizer = load_tokenizer(tiny_config(), tweets())
-    config = tiny_config()
     with pytest.raises(ConfigError, match=what):
-        MGIPS(config, text_encoder(vocab_size=len(tokenizer)), image_encoder(**changes), tokenizer)
+        MGIPS(tiny_config(), text_encoder(vocab_size=len(tokenizer)), image_encoder(**changes), tokenizer)
 
 
 def test_max_length_beyond_the_encoder_is_refused(tmp_path):
@@ -306,10 +287,7 @@ def test_an_encoder_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
 def test_a_model_of_another_family_is_refused(tmp_path):
     image_encoder().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match="clip_vision_model"):
-        load = tiny_config(text_encoder=str(tmp_path), images=False)
-        from mgips.model.pretrained import load_text_encoder
-
-        load_text_encoder(load, 0)
+        load_text_encoder(tiny_config(text_encoder=str(tmp_path), images=False), 0)
 
 
 # ---- settings ----
@@ -369,15 +347,10 @@ def test_saving_goes_through_the_hub_mixin(tmp_path, monkeypatch):
     """A hub name is fetched by snapshot_download and read like a folder."""
     model = tiny_model()
     model.save_pretrained(tmp_path / "saved")
-    asked = []
-
-    def fetch(name, **options):
-        asked.append((name, options))
-        return str(tmp_path / "saved")
-
+    fetch = Mock(return_value=str(tmp_path / "saved"))
     monkeypatch.setattr("mgips.model.pretrained.snapshot_download", fetch)
     loaded = MGIPS.from_pretrained("someone/a-model", revision="v1")
-    assert asked == [("someone/a-model", {"revision": "v1"})]
+    fetch.assert_called_once_with("someone/a-model", revision="v1")
     assert loaded.predict(tweets(2)) == model.predict(tweets(2))
 
 
@@ -398,16 +371,13 @@ def test_tags_are_the_nine_of_the_paper():
     assert {t.tags for t in corpus().train}  # the invented corpus is labelled
 
 
-# ---- ONNX ----
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["full", "text", "unimodal"])
 def test_the_exported_graph_computes_what_the_model_computes(tmp_path, name):
     """With numbers of tweets, pieces and words that the export did not see."""
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    model = tiny_model(**{**VARIANTS, **MORE}[name])
+    model = variant_model(name)
     export_onnx(model, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
     for posts in (tweets(8), tweets(1), tweets(3, seed=5)):

@@ -45,8 +45,9 @@ def test_equations_2_to_4_read_plainly():
     def attention(q, k, v):
         return torch.softmax(q @ k.T / q.shape[-1] ** 0.5, -1) @ v
 
-    def heads(x):
-        return x.split(8, dim=-1)
+    def context(q, k, v, other_k, other_v):
+        heads = zip(*(x.split(8, dim=-1) for x in (q, k, v, other_k, other_v)), strict=True)
+        return torch.cat([attention(q, torch.cat([ko, k]), torch.cat([vo, v])) for q, k, v, ko, vo in heads], -1)
 
     for b in range(3):
         real = mask[b]
@@ -60,23 +61,9 @@ def test_equations_2_to_4_read_plainly():
             p = block.self_attn
             own = w.query(text_h), w.key(text_h), w.value(text_h)
             own_v = p.q_proj(normed), p.k_proj(normed), p.v_proj(normed)
-            text_context = torch.cat(
-                [
-                    attention(q, torch.cat([kv, kt]), torch.cat([vv, vt]))
-                    for q, kt, vt, kv, vv in zip(*map(heads, (*own, k_v, v_v)), strict=True)
-                ],
-                -1,
-            )
-            image_context = torch.cat(
-                [
-                    attention(q, torch.cat([kt, kv]), torch.cat([vt, vv]))
-                    for q, kv, vv, kt, vt in zip(*map(heads, (*own_v, k_t, v_t)), strict=True)
-                ],
-                -1,
-            )
-            after = layer.attention.output(text_context, text_h)
+            after = layer.attention.output(context(*own, k_v, v_v), text_h)
             text_h = layer.output(layer.intermediate(after), after)
-            after = image_h + p.out_proj(image_context)
+            after = image_h + p.out_proj(context(*own_v, k_t, v_t))
             image_h = after + block.mlp(block.layer_norm2(after))
             (_, k_t, v_t), (_, k_v, v_v) = own, own_v
         torch.testing.assert_close(h_t[b][real], text_h, atol=1e-5, rtol=0)
@@ -85,7 +72,7 @@ def test_equations_2_to_4_read_plainly():
 
 
 @torch.no_grad()
-def test_attention_in_the_open_equals_the_fused_kernel_and_ignores_padding():
+def test_explicit_attention_equals_the_fused_kernel_and_ignores_padding():
     text, _, encoder = towers()
     pieces, mask = some_text()
     inputs = text.embeddings(input_ids=pieces), torch.randn(3, 17, 32), mask
@@ -105,25 +92,21 @@ def test_attention_in_the_open_equals_the_fused_kernel_and_ignores_padding():
 def test_the_exchange_reaches_both_towers():
     text, _, encoder = towers()
     pieces, mask = some_text()
-    embedded = text.embeddings(input_ids=pieces)
-    one = encoder(embedded, torch.randn(3, 17, 32), mask)
-    two = encoder(embedded, torch.randn(3, 17, 32), mask)
-    assert (one[0] - two[0]).abs().max() > 1e-3, "the picture does not reach the text"
-    pictures = torch.randn(3, 17, 32)
-    one = encoder(embedded, pictures, mask)
-    two = encoder(embedded.flip(0), pictures, mask.flip(0))
-    assert (one[1] - two[1]).abs().max() > 1e-3, "the text does not reach the picture"
+    embedded, pictures = text.embeddings(input_ids=pieces), torch.randn(3, 17, 32)
+    out = encoder(embedded, pictures, mask)
+    other_pictures = encoder(embedded, torch.randn(3, 17, 32), mask)
+    assert (out[0] - other_pictures[0]).abs().max() > 1e-3, "the picture does not reach the text"
+    other_text = encoder(embedded.flip(0), pictures, mask.flip(0))
+    assert (out[1] - other_text[1]).abs().max() > 1e-3, "the text does not reach the picture"
 
 
 def test_nothing_is_projected_twice():
     text, image, encoder = towers()
     calls = []
-    for layer in text.encoder.layer:
-        for name in ("query", "key", "value"):
-            getattr(layer.attention.self, name).register_forward_hook(lambda *_: calls.append("text"))
-    for layer in image.encoder.layers:
-        for name in ("q_proj", "k_proj", "v_proj"):
-            getattr(layer.self_attn, name).register_forward_hook(lambda *_: calls.append("image"))
+    for tower, names in ((text, ("query", "key", "value")), (image, ("q_proj", "k_proj", "v_proj"))):
+        for name, module in tower.named_modules():
+            if name.endswith(names):
+                module.register_forward_hook(lambda *_, tower=tower: calls.append(tower))
     pieces, mask = some_text()
     encoder(text.embeddings(input_ids=pieces), torch.randn(3, 17, 32), mask)
-    assert calls.count("text") == calls.count("image") == 3 * 3
+    assert calls.count(text) == calls.count(image) == 3 * 3

@@ -1,8 +1,5 @@
 """Pictures of every kind and every kind of damage; crops; the crop cache."""
 
-from __future__ import annotations
-
-import io
 import multiprocessing
 import os
 import pickle
@@ -12,9 +9,11 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
+from builders import encoded
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
@@ -45,12 +44,6 @@ def noise(seed: int = 0, width: int = 40, height: int = 30) -> Image.Image:
 def saved(path: Path, image: Image.Image, **options) -> Path:
     image.save(path, **options)
     return path
-
-
-def as_bytes(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def tweet(number: int = 0, image=None, crops=()) -> Tweet:
@@ -114,11 +107,9 @@ def test_transparency_is_laid_over_white(tmp_path, alpha):
     expected = round((alpha * 100 + (255 - alpha) * 255) / 255)
     rgba = Image.new("RGBA", (4, 4), (100, 100, 100, alpha))
     grey = Image.new("LA", (4, 4), (100, alpha))
-    for source in (saved(tmp_path / "rgba.png", rgba), saved(tmp_path / "la.png", grey), rgba, grey):
+    files = saved(tmp_path / "rgba.png", rgba), saved(tmp_path / "la.png", grey)
+    for source in (*files, rgba, grey, rgba.convert("RGBa"), grey.convert("La")):
         assert np.abs(np.asarray(open_picture(source), int) - expected).max() <= 1
-    premultiplied = open_picture(rgba.convert("RGBa"))
-    assert np.abs(np.asarray(premultiplied, int) - expected).max() <= 1
-    assert np.abs(np.asarray(open_picture(grey.convert("La")), int) - expected).max() <= 1
 
 
 def test_palette_with_transparency_loads(tmp_path):
@@ -183,33 +174,29 @@ def test_a_pil_image_is_left_as_it_was():
 # ---- pictures that do not ----
 
 
-def broken(tmp_path: Path) -> dict[str, Path]:
-    """A file of every kind of damage, by what its message says."""
-    jpeg = as_bytes(noise(), "JPEG")
-    contents = {
+def broken(folder: Path) -> dict[Path, str]:
+    """A file of every kind of damage, each with a part of its message."""
+    jpeg = encoded(noise(), "JPEG")
+    damage = {
         "empty.jpg": (b"", "empty file"),
         "cut.jpg": (jpeg[: len(jpeg) // 2], "cut short"),
-        "cut.png": (as_bytes(noise(), "PNG")[:900], "cut short"),
+        "cut.png": (encoded(noise(), "PNG")[:900], "cut short"),
         "head.jpg": (jpeg[:40], "cut short"),
         "page.jpg": (b"<html>404 Not Found</html>", "save it as JPEG or PNG"),
         "script.jpg": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n", "save it as JPEG or PNG"),
         "bomb.png": (png_header(20_000, 20_000), "million pixels"),
     }
-    paths = {}
-    for name, (content, _) in contents.items():
-        paths[name] = tmp_path / name
-        paths[name].write_bytes(content)
-    return {contents[name][1] + ":" + name: path for name, path in paths.items()} | {
-        "is not there:": tmp_path / "no.jpg"
-    }
+    for name, (content, _) in damage.items():
+        (folder / name).write_bytes(content)
+    return {folder / name: part for name, (_, part) in damage.items()} | {folder / "no.jpg": "is not there"}
 
 
 def test_each_kind_of_damage_is_one_sentence_that_names_the_file(tmp_path):
-    for reason, path in broken(tmp_path).items():
+    for path, part in broken(tmp_path).items():
         with pytest.raises(DataError) as caught:
             open_picture(path)
         message = str(caught.value)
-        assert message.startswith(str(path)) and reason.split(":")[0] in message
+        assert message.startswith(str(path)) and part in message
         assert message.endswith(".") and "\n" not in message and caught.value.__suppress_context__
 
 
@@ -258,7 +245,7 @@ def test_a_picture_without_pixels():
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), kind=st.sampled_from(["JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM"]))
 def test_any_damage_gives_a_picture_or_a_data_error(tmp_path, data, kind):
-    content = bytearray(as_bytes(noise(1, 9, 7), kind))
+    content = bytearray(encoded(noise(1, 9, 7), kind))
     for _ in range(data.draw(st.integers(1, 5))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path / "damaged"
@@ -301,7 +288,7 @@ def test_without_a_picture_the_default_image():
 
 def test_a_broken_crop_falls_back_to_the_whole_image(tmp_path):
     whole = noise(9)
-    for path in broken(tmp_path).values():
+    for path in broken(tmp_path):
         array, problems = crop_array(tweet(image=whole, crops=[noise(0), path, noise(2)]), size=8)
         expected = np.stack([resized(view, 8) for view in (noise(0), whole, noise(2))])
         assert np.array_equal(array, expected)
@@ -310,7 +297,7 @@ def test_a_broken_crop_falls_back_to_the_whole_image(tmp_path):
 
 def test_a_broken_image_falls_back_to_the_default_image(tmp_path):
     path = tmp_path / "cut.jpg"
-    path.write_bytes(as_bytes(noise(), "JPEG")[:300])
+    path.write_bytes(encoded(noise(), "JPEG")[:300])
     array, problems = crop_array(tweet(image=path, crops=[path]), size=8)
     assert (array == np.array(MEAN_PIXEL)).all()
     assert len(problems) == 1 and str(path) in problems[0]
@@ -332,16 +319,26 @@ def test_the_whole_image_is_not_opened_where_nothing_needs_it(tmp_path):
 # ---- the cache ----
 
 
-def posts(tmp_path: Path, count: int = 6) -> list[Tweet]:
+def posts(folder: Path, count: int = 6) -> list[Tweet]:
     """Files with 0, 1, … crops, then a drawing, an image in memory, two posts without, a broken one."""
     made = []
     for i in range(count):
-        files = [saved(tmp_path / f"{i}-{j}.png", noise(10 * i + j)) for j in range(1 + i % 4)]
+        files = [saved(folder / f"{i}-{j}.png", noise(10 * i + j)) for j in range(1 + i % 4)]
         made.append(tweet(i, files[0], files[1:]))
-    cut = tmp_path / "cut.png"
-    cut.write_bytes(as_bytes(noise(), "PNG")[:500])
+    cut = folder / "cut.png"
+    cut.write_bytes(encoded(noise(), "PNG")[:500])
     extra = [{"image": Flat((7, 8, 9))}, {"image": noise(99)}, {}, {}, {"image": cut, "crops": [cut]}]
     return made + [tweet(count + i, **pictures) for i, pictures in enumerate(extra)]
+
+
+@pytest.fixture
+def tweets(tmp_path):
+    return posts(tmp_path)
+
+
+@pytest.fixture
+def cache(tweets, tmp_path):
+    return crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
 
 
 def check(cache: CropCache, tweets: list[Tweet], size: int = 16) -> None:
@@ -354,18 +351,14 @@ def check(cache: CropCache, tweets: list[Tweet], size: int = 16) -> None:
     assert cache.problems == list(dict.fromkeys(line for _, lines in expected for line in lines))
 
 
-def test_the_cache_holds_every_tweets_crops(tmp_path):
-    tweets = posts(tmp_path)
-    cache = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
+def test_the_cache_holds_every_tweets_crops(tweets, cache):
     check(cache, tweets)
     assert isinstance(cache.pixels, np.memmap) and not cache.pixels.flags.writeable
     assert cache.has_image.dtype == bool and cache.has_image.tolist() == [True] * 8 + [False] * 3
     assert len(cache.problems) == 1 and "cut.png" in cache.problems[0]
 
 
-def test_indexing_gives_copies_in_the_order_asked(tmp_path):
-    tweets = posts(tmp_path)
-    cache = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
+def test_indexing_gives_copies_in_the_order_asked(cache):
     chosen = cache[[3, 0, 3]]
     assert chosen.shape == (3, 3, 16, 16, 3) and np.array_equal(chosen[0], chosen[2])
     assert np.array_equal(chosen[1], cache[0]) and np.array_equal(cache[np.array([3, 0])], chosen[:2])
@@ -374,27 +367,21 @@ def test_indexing_gives_copies_in_the_order_asked(tmp_path):
     assert cache[[3]].any()
 
 
-def test_the_second_build_opens_no_picture(tmp_path, monkeypatch):
-    tweets = posts(tmp_path)
-    first = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
+def test_the_second_build_opens_no_picture(tweets, cache, tmp_path, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "c").iterdir()}
 
-    def forbidden(*_, **__):
-        raise AssertionError("a picture was opened")
-
+    forbidden = Mock(side_effect=AssertionError("a picture was opened"))
     monkeypatch.setattr(Image, "open", forbidden)
     monkeypatch.setattr(Flat, "draw", forbidden)
     for epoch in range(2):
         again = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
-        assert np.array_equal(again[range(len(tweets))], first[range(len(tweets))]), epoch
-        assert again.problems == first.problems and np.array_equal(again.has_image, first.has_image)
+        assert np.array_equal(again[range(len(tweets))], cache[range(len(tweets))]), epoch
+        assert again.problems == cache.problems and np.array_equal(again.has_image, cache.has_image)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "c").iterdir()} == before
 
 
 @pytest.mark.released(17)
-def test_an_epoch_after_the_build_touches_no_picture(tmp_path):
-    tweets = posts(tmp_path)
-    cache = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
+def test_an_epoch_after_the_build_touches_no_picture(tweets, cache, tmp_path):
     first = cache[range(len(tweets))]
     for path in tmp_path.glob("*.png"):
         path.unlink()
@@ -462,9 +449,8 @@ def test_a_picture_that_turns_up_later_is_seen(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "flipped", "no trailer", "garbage", "longer"])
-def test_a_damaged_cache_file_is_built_anew(tmp_path, damage):
-    tweets = posts(tmp_path)
-    crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
+@pytest.mark.usefixtures("cache")
+def test_a_damaged_cache_file_is_built_anew(tweets, tmp_path, damage):
     (file,) = (tmp_path / "c").iterdir()
     whole = file.read_bytes()
     pixels = whole.index(b'{"crc32"')
@@ -484,9 +470,8 @@ def test_a_damaged_cache_file_is_built_anew(tmp_path, damage):
     assert file.read_bytes() == whole and len(list((tmp_path / "c").iterdir())) == 1
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_a_folder_that_cannot_be_written(tweets, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    tweets = posts(tmp_path)
     with pytest.warns(UserWarning, match="cannot be written.*stay in memory") as caught:
         cache = crop_cache(tweets, size=16, folder=tmp_path / "file" / "c", progress=False)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -495,15 +480,13 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_read_only_folder(tmp_path):
+def test_a_read_only_folder(tweets, tmp_path):
     (tmp_path / "c").mkdir(mode=0o500)
-    tweets = posts(tmp_path)
     with pytest.warns(UserWarning, match="cannot be written"):
         check(crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False), tweets)
 
 
-def test_a_disk_that_fills_up_leaves_no_part_of_a_file(tmp_path):
-    tweets = posts(tmp_path)
+def test_a_disk_that_fills_up_leaves_no_part_of_a_file(tweets, tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with pytest.warns(UserWarning, match="cannot be written") as caught:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # each write past this fails
@@ -566,14 +549,14 @@ def test_the_default_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     crop_cache(many[1:], size=4, progress=False)  # too few to be worth a file
     assert not (tmp_path / "cache").exists()
-    crop_cache(many, size=4, progress=False)
-    assert len(list((tmp_path / "cache").glob("*.crops"))) == 1
-    monkeypatch.delenv("MGIPS_CACHE")
-    crop_cache(many, size=4, progress=False)
-    assert len(list((tmp_path / "xdg" / "mgips" / "crops").glob("*.crops"))) == 1
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    crop_cache(many, size=4, progress=False)
-    assert len(list((tmp_path / "home" / ".cache" / "mgips" / "crops").glob("*.crops"))) == 1
+    for unset, folder in (
+        ("", "cache"),
+        ("MGIPS_CACHE", "xdg/mgips/crops"),
+        ("XDG_CACHE_HOME", "home/.cache/mgips/crops"),
+    ):
+        monkeypatch.delenv(unset, raising=False)
+        crop_cache(many, size=4, progress=False)
+        assert len(list((tmp_path / folder).glob("*.crops"))) == 1
 
 
 def test_no_tweets(tmp_path):
@@ -584,9 +567,7 @@ def test_no_tweets(tmp_path):
 def test_the_bar_counts_pictures_only_when_asked(tmp_path, monkeypatch, capsys):
     made = []
     real = crops_module.tqdm
-    monkeypatch.setattr(
-        crops_module, "tqdm", lambda **options: made.append(real(**{**options, "delay": 0})) or made[-1]
-    )
+    monkeypatch.setattr(crops_module, "tqdm", lambda **more: made.append(real(**{**more, "delay": 0})) or made[-1])
     crop_cache([tweet(i, noise(i)) for i in range(3)], size=8, progress=True)
     assert [bar.n for bar in made] == [3, 3] and "decoding pictures" in capsys.readouterr().err
     crop_cache([tweet(i, noise(i)) for i in range(3)], size=8, progress=False)

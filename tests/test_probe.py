@@ -3,22 +3,17 @@
 import json
 from dataclasses import replace
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from builders import assert_apart_on_the_page, best_others_by_loop, save_result, text_of, tiny_model, tweets
 from builders import corpus as small_corpus
-from builders import tiny_model, tweets
 from matplotlib.text import Text
 from scipy import stats
 from seqeval.metrics import f1_score
 
-from mgips.data.twitter import save_corpus
-
-matplotlib.use("agg")
-
 from mgips.cli import main
-from mgips.data.batch import TweetDataset
 from mgips.data.spans import spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError
@@ -30,8 +25,6 @@ from mgips.lab.grids import GRIDS
 from mgips.lab.probe import part_counts, probe
 from mgips.lab.results import result_path
 from mgips.lab.stats import NO_DIFFERENCE, paired_bootstrap, tweet_counts
-from mgips.mining import contrast_vectors
-from mgips.model.contrastive import relevance
 from mgips.run import weights_hash
 
 DRAWS = 200
@@ -53,23 +46,12 @@ def small():
     return corpus, model, probe(model, corpus, seed=5, draws=DRAWS, progress=False)
 
 
-def best_other(model, posts):
-    """The picture that each text ranks highest among other posts', by a loop over the whole matrix."""
-    data = TweetDataset(posts, model.batcher, progress=False)
-    scores = relevance(*(x.double() for x in contrast_vectors(model, data, progress=False)))
-    found = []
-    for i in range(len(posts)):
-        others = [j for j, post in enumerate(posts) if j != i and post.image is not None]
-        found.append(max(others, key=lambda j: float(scores[i, j])))  # noqa: B023
-    return found
-
-
 def test_every_condition_is_what_prediction_of_the_swapped_posts_gives(small):
     corpus, model, found = small
     posts, true = corpus.test, model.predict(corpus.test)
     twins, alone = same_type(posts, 5)
     others = {"blank": blank(posts), "noise": noise(posts, 5), "shuffled": shuffled(posts, 5), "same-type": twins,
-              "mined": with_pictures_of(posts, best_other(model, posts))}  # fmt: skip
+              "mined": with_pictures_of(posts, best_others_by_loop(model, posts))}  # fmt: skip
     assert [one.name for one in found.conditions] == ["true", *others]
     assert alone.any() and any(f"leaves out {alone.sum()} posts" in note for note in found.notes)
     for one in found.conditions[1:]:
@@ -116,7 +98,7 @@ def test_parts_of_the_entities_are_counted_one_by_one(small):
     known = {(s.text.lower(), s.type) for t in corpus.train for s in spans(t.words, t.tags)}
     rules = {("mention", "seen"): lambda text, kind: (text.lower(), kind) in known,
              ("mention", "unseen"): lambda text, kind: (text.lower(), kind) not in known}  # fmt: skip
-    types = {kind: one for kind, one in score([t.tags for t in posts], model.predict(posts)).per_type.items()}
+    types = score([t.tags for t in posts], model.predict(posts)).per_type
     parts = {(one.by, one.name): one for one in found.parts}
     for kind in ("PER", "LOC", "ORG", "MISC"):
         assert parts["type", kind].true.value == pytest.approx(types[kind].f1)
@@ -130,7 +112,7 @@ def test_parts_of_the_entities_are_counted_one_by_one(small):
                 right, said, gold = right + sum(s in a for s in b), said + len(b), gold + len(a)
             one = getattr(parts[place], key)
             assert one.value == pytest.approx(2 * right / (said + gold)) and one.count == gold > 0
-    for by in ("type", "mention", "picture"):  # each way of parting loses no entity
+    for by in ("type", "mention", "picture"):  # each way to group the entities loses none
         assert sum(one.true.count for one in found.parts if one.by == by) == found.entities
 
 
@@ -172,9 +154,8 @@ def test_what_a_model_cannot_be_asked_is_said_in_a_sentence():
     posts = small_corpus()
     text = probe(tiny_model(images=False), posts, draws=DRAWS, progress=False)
     assert [one.name for one in text.conditions] == ["true"] and "has no images" in str(text)
-    assert all(one.blank is None for one in text.parts) and {one.by for one in text.parts} == {
-        "type", "mention", "picture"
-    }  # fmt: skip
+    assert all(one.blank is None for one in text.parts)
+    assert {one.by for one in text.parts} == {"type", "mention", "picture"}
     plain = probe(tiny_model(ips_loss=False, cl_loss=False), posts, draws=DRAWS, progress=False)
     assert [one.name for one in plain.conditions][-1] != "mined" and "mines nothing" in str(plain)
     bare = replace(posts, test=tuple(blank(posts.test)))
@@ -206,17 +187,8 @@ def test_mistakes_are_one_sentence(small):
         probe(model, corpus, "all")
 
 
-# ---- on the command line ----
-
-
-@pytest.fixture
-def disk(tmp_path):
-    save_corpus(small_corpus(), tmp_path / "invented")
-    return str(tmp_path / "invented")
-
-
 def test_a_run_and_a_saved_model_are_probed(disk, tmp_path, capsys):
-    run = tmp_path / "run"
+    run, disk = tmp_path / "run", str(disk)
     quick = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]  # fmt: skip
     assert main(["train", "--corpus", disk, "--preset", "tiny", "--run", str(run), *quick]) == 0
     capsys.readouterr()
@@ -241,7 +213,7 @@ def test_a_run_and_a_saved_model_are_probed(disk, tmp_path, capsys):
 
 def test_a_run_of_other_posts_is_told_and_mistakes_are_one_message(disk, tmp_path, capsys):
     tiny_model().save_pretrained(tmp_path / "saved")
-    saved = str(tmp_path / "saved")
+    saved, disk = str(tmp_path / "saved"), str(disk)
     (tmp_path / "saved" / "run.json").write_text(json.dumps({"corpus": {"name": "tinytweets", "sha256": "0"}}))
     assert main(["probe", saved, "--corpus", disk]) == 0
     assert "not trained on these very posts" in capsys.readouterr().err
@@ -256,9 +228,6 @@ def test_a_run_of_other_posts_is_told_and_mistakes_are_one_message(disk, tmp_pat
         assert error.startswith("mgips: ") and message in error
     (tmp_path / "saved" / "run.json").unlink()
     assert main(["probe", saved]) == 2 and "--corpus" in capsys.readouterr().err
-
-
-# ---- in a picture ----
 
 
 def invented(effects: dict[str, float], wide: float = 0.03, base: float = 0.8, related: float = -0.3) -> dict:
@@ -288,10 +257,6 @@ def invented(effects: dict[str, float], wide: float = 0.03, base: float = 0.8, r
     return {**head, **more, "conditions": conditions, "parts": parts}
 
 
-def words(figure) -> str:
-    return " ".join(t.get_text() for t in figure.findobj(Text))
-
-
 def test_titles_say_what_the_intervals_allow():
     all_hurt = finding(invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2}))
     assert all_hurt == "Blank, noise and shuffled pictures cost 19 to 21 points: the model uses its images"
@@ -311,13 +276,12 @@ def test_the_figure_says_on_what_it_rests_and_nothing_is_cut_off():
     style.use()
     for record in (invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2, "same-type": -0.02, "mined": 0.01}), invented({})):  # fmt: skip
         figure = probe_figure(record)
-        figure.canvas.draw()
-        told = words(figure)
+        figure.canvas.draw()  # only then are the ticks where they are shown
+        told = text_of(figure)
         assert "TinyTweets, test split: 90 posts" in told and "95 % intervals" in told and "150 entities" in told
         assert "seed 0" in told and finding(record) in told and "PER (40)" in told
-        assert (
-            "Related pictures are worth 30 points,\nunrelated pictures: no detectable difference" in told
-        ) == record["images"]
+        related = "Related pictures are worth 30 points,\nunrelated pictures: no detectable difference"
+        assert (related in told) == record["images"]
         outside = {
             id(tick.label1)
             for ax in figure.axes
@@ -326,13 +290,8 @@ def test_the_figure_says_on_what_it_rests_and_nothing_is_cut_off():
             if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
         }
         texts = [t for t in figure.findobj(Text) if t.get_text().strip() and t.get_visible()]
-        shown = [t for t in texts if id(t) not in outside]
-        boxes = [(t.get_text(), t.get_window_extent()) for t in shown]
-        for text, box in boxes:
-            assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and box.y1 <= figure.bbox.y1, text
-        for i, (a, first) in enumerate(boxes):
-            assert not any(first.overlaps(second) for _, second in boxes[:i]), a
-        matplotlib.pyplot.close(figure)
+        assert_apart_on_the_page(figure, [text for text in texts if id(text) not in outside])
+        plt.close(figure)
 
 
 def test_an_average_of_seeds_is_their_mean_with_a_t_interval():
@@ -359,19 +318,15 @@ def test_the_grids_figure_names_its_seeds_or_what_is_missing(tmp_path):
     for row in grid.rows:
         for seed in grid.seeds:
             shift = 0.01 * (seed - 2)
-            record = invented({} if row.name == "text" else {"blank": -0.2 + shift, "shuffled": -0.22 + shift},
-                              base=0.6 + shift if row.name == "text" else 0.8)  # fmt: skip
-            path = result_path(tmp_path, "probe", row.name, seed)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            told = {"row": row.name, "label": row.label, "seed": seed, "preset": "tiny", "device": {"name": "a CPU"}}
-            told |= {"corpus": {"name": "tinytweets"}, "train": {"epochs": 8, "batch_size": 32}}
-            path.write_text(json.dumps({**told, "test": {"f1": 0.5}, "counts": [[1, 2, 2]], "probe": record}))
+            effects = {} if row.name == "text" else {"blank": -0.2 + shift, "shuffled": -0.22 + shift}
+            record = invented(effects, base=0.6 + shift if row.name == "text" else 0.8)
+            save_result(tmp_path, "probe", row, seed, probe=record)
     figure = fig_probe(folder=tmp_path)
-    told = words(figure)
+    told = text_of(figure)
     assert "seeds 0-4" in told and "t-intervals" in told and told.count("text-only model") == 2
     assert "Blank and shuffled pictures cost 20 to 22 points: the model uses its images" in told
     (dotted,) = [line for line in figure.axes[0].lines if line.get_linestyle() == ":"]
     assert dotted.get_xdata()[0] == pytest.approx(-20)
     assert "PER (200)" in told
     result_path(tmp_path, "probe", "text", 3).unlink()
-    assert "text-s3" in words(fig_probe(folder=tmp_path))
+    assert "text-s3" in text_of(fig_probe(folder=tmp_path))

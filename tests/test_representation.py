@@ -64,12 +64,12 @@ def test_an_entitys_vector_is_the_mean_of_its_words_in_a_post_by_itself(changes,
 
 def test_the_size_of_batches_changes_nothing():
     model = tiny_model()
-    one, all_at_once = vectors_of(model, tweets(), batch_size=1), vectors_of(model, tweets(), batch_size=64)
-    for name in one.steps:
-        np.testing.assert_allclose(one.steps[name], all_at_once.steps[name], atol=2e-5)
+    one, many = (vectors_of(model, tweets(), batch_size=size).steps for size in (1, 64))
+    for name in one:
+        np.testing.assert_allclose(one[name], many[name], atol=2e-5)
 
 
-def test_words_past_the_cut_do_not_count_and_entities_past_it_are_told():
+def test_words_past_the_cut_do_not_count_and_entities_past_it_are_counted():
     words = ("a", "b", "go", "c", "go", "go")
     post = Tweet("cut", words, ("O", "O", "B-PER", "I-PER", "I-PER", "B-LOC"))
     model = tiny_model(max_length=6, images=False)  # [CLS], four words, [SEP]
@@ -216,9 +216,7 @@ def test_a_run_keeps_what_figure_11_needs_and_no_words(monkeypatch):
         assert numbers["ambiguous"]["count"] < numbers["count"] and "xyz" not in numbers
     assert "entities" not in record
 
-    monkeypatch.setattr(
-        "mgips.lab.representation.tsne", lambda vectors, dimensions, perplexity: vectors[:, :dimensions]
-    )
+    monkeypatch.setattr("mgips.lab.representation.tsne", lambda vectors, dimensions, _: vectors[:, :dimensions])
     drawn = collect(model, corpus, seed=5, coordinates=True)
     found = vectors_of(model, corpus.test)
     for numbers, vectors in zip(drawn["trained"].values(), found.steps.values(), strict=True):
@@ -238,10 +236,8 @@ def test_a_corpus_without_truth_has_no_open_names():
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_gives_the_same_vectors():
     model = tiny_model()
-    on_cpu = vectors_of(model, tweets())
-    on_gpu = vectors_of(model.cuda(), tweets())
-    for name in on_cpu.steps:
-        np.testing.assert_allclose(on_cpu.steps[name], on_gpu.steps[name], atol=1e-3)
+    on_cpu, on_gpu = vectors_of(model, tweets()).steps, vectors_of(model.cuda(), tweets()).steps
+    for name in on_cpu:
+        np.testing.assert_allclose(on_cpu[name], on_gpu[name], atol=1e-3)

@@ -2,23 +2,19 @@
 
 import dataclasses
 import datetime
-import io
 
 import numpy as np
 import pytest
 import torch
-from builders import picture, tiny_model, tweets
+from builders import assert_apart_on_the_page, best_others_by_loop, encoded, picture, tiny_model, tweets
 from PIL import Image
 
-from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError
 from mgips.lab.counterfactual import blank, noise, same_type, shuffled
 from mgips.lab.stats import flips
 from mgips.lab.widgets import inspect_swap
 from mgips.lab.widgets.base import FALLBACK_BYTES, png
-from mgips.mining import contrast_vectors
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +32,6 @@ def models():
     return made
 
 
-@pytest.fixture(scope="module")
-def days():
-    return tinytweets(sizes=(4, 4, 40), missing=0.2)
-
-
 @pytest.fixture
 def swap(models, days):
     return inspect_swap(models, days)
@@ -50,12 +41,6 @@ def give(swap, content: bytes, name: str = "photo.png") -> None:
     """Upload a file, as the front end does."""
     file = {"name": name, "type": "", "size": len(content), "content": memoryview(content)}
     swap.upload.value = ({**file, "last_modified": datetime.datetime.now(datetime.UTC)},)
-
-
-def png_bytes(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def test_it_starts_with_the_first_post_as_it_is(swap, days):
@@ -68,9 +53,8 @@ def test_it_starts_with_the_first_post_as_it_is(swap, days):
 
 @pytest.mark.parametrize("kind", ["blank", "noise", "shuffled", "same type"])
 def test_answers_are_the_models_own_for_the_very_same_picture(kind, swap, models, days):
-    others = {"blank": blank, "noise": noise, "shuffled": shuffled, "same type": lambda t: same_type(t)[0]}[kind](
-        days.test
-    )
+    swaps = {"blank": blank, "noise": noise, "shuffled": shuffled, "same type": lambda t: same_type(t)[0]}
+    others = swaps[kind](days.test)
     swap.image.value = kind
     turns = np.flatnonzero(flips(models["full"].predict(days.test), models["full"].predict(others)))
     for place in {0, 9, *turns[:2].tolist()}:
@@ -110,14 +94,11 @@ def test_gate_and_attention_are_what_the_forward_pass_weighs(swap, models, days)
 
 
 def test_the_mined_picture_is_the_best_of_another_post(swap, models, days):
-    model = models["full"]
-    texts, images = contrast_vectors(model, TweetDataset(days.test, model.batcher, progress=False), progress=False)
-    scores = (texts.double() @ images.double().T).fill_diagonal_(-2)
-    scores[:, [tweet.image is None for tweet in days.test]] = -2
+    best = best_others_by_loop(models["full"], days.test)
     swap.image.value = "mined"
     for place in (0, 7, 31):
         swap.select(place)
-        assert swap.swapped.image == days.test[int(scores[place].argmax())].image
+        assert swap.swapped.image == days.test[best[place]].image
 
 
 def test_nothing_is_mined_without_a_model_that_mines(models, days):
@@ -139,14 +120,14 @@ def test_each_control_draws_anew_and_says_what_is_shown(swap, days):
 def test_a_picture_of_ones_own_is_shown_and_kept_from_post_to_post(swap, models):
     swap.image.value = "blank"
     mine = picture(77)
-    give(swap, png_bytes(mine))
+    give(swap, encoded(mine))
     assert swap.image.value == "upload" and swap.error.value == ""
     assert np.array_equal(np.asarray(swap.swapped.image), np.asarray(mine)) and swap.swapped.crops == ()
     swap.post.value = 4
     post = dataclasses.replace(swap.selected, image=mine, crops=())
     assert swap.answers()["full"][1].tags == models["full"].predict([post])[0]
     before = swap.view.value
-    give(swap, png_bytes(Image.new("RGB", (90, 20), "red")))
+    give(swap, encoded(Image.new("RGB", (90, 20), "red")))
     assert swap.view.value != before and swap.swapped.image.size == (90, 20)
     swap.image.value = "own"
     assert swap.swapped is swap.selected
@@ -162,7 +143,7 @@ def test_a_file_that_is_no_picture_is_reported_in_one_sentence_and_changes_nothi
         give(swap, content, "<b>.png")
     assert "&lt;b&gt;.png is " in swap.error.value and swap.error.layout.display is None
     assert swap.image.value == "shuffled" and "upload" not in swap.image.options and swap.view.value == before
-    give(swap, png_bytes(picture(1)))
+    give(swap, encoded(picture(1)))
     assert swap.error.value == "" and swap.image.value == "upload"
     good = swap.view.value
     with pytest.raises(DataError):
@@ -192,11 +173,7 @@ def test_nothing_overlaps_on_the_picture(swap):
         swap.image.value = kind
         drawn = swap.picture()
         png(drawn)
-        boxes = [(t.get_text(), t.get_window_extent()) for t in drawn.texts]
-        boxes += [("picture", axes.get_window_extent()) for axes in drawn.axes]
-        for i, (text, box) in enumerate(boxes):
-            assert box.x1 <= drawn.bbox.x1 and 0 <= box.y0, text
-            assert not any(box.overlaps(other) for _, other in boxes[:i]), text
+        assert_apart_on_the_page(drawn, [*drawn.texts, *drawn.axes])
 
 
 @pytest.mark.filterwarnings("error")

@@ -2,13 +2,9 @@
 
 import json
 
-import matplotlib
 import numpy as np
 import pytest
-from builders import tiny_model, tweets
-from matplotlib.text import Text
-
-matplotlib.use("agg")
+from builders import assert_apart_on_the_page, save_result, text_of, tiny_model, tweets
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
@@ -56,26 +52,8 @@ def invented(folder, corpus="tinytweets", coordinates=True, truth=True, gain=0.2
                         )
             if coordinates and seed == 0:
                 record.update(perplexity=30, entities=entities)
-            path = result_path(folder, "fig11", row.name, seed, corpus)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            whole = {
-                "row": row.name,
-                "label": row.label,
-                "seed": seed,
-                "preset": "tiny",
-                "corpus": {"name": corpus},
-                "train": {"epochs": 8, "batch_size": 32},
-                "device": {"name": "a CPU"},
-                "test": {"f1": 0.5},
-                "counts": [[0, 1, 1]],
-                "representation": record,
-            }
-            path.write_text(json.dumps(whole))
+            save_result(folder, "fig11", row, seed, corpus, counts=[[0, 1, 1]], representation=record)
     return entities
-
-
-def words(figure):
-    return " ".join(t.get_text() for t in figure.findobj(Text))
 
 
 def test_the_figure_shows_every_step_in_3d_and_2d_and_says_what_the_numbers_allow(tmp_path):
@@ -86,17 +64,16 @@ def test_the_figure_shows_every_step_in_3d_and_2d_and_says_what_the_numbers_allo
     assert len(solid) == 3 and len(figure.axes) == 9
     drawn = sum(len(collection._offsets3d[0]) for collection in solid[0].collections)
     assert drawn == len(entities)
-    text = words(figure)
+    text = text_of(figure)
     assert "40 % in the embedding" in text and "60 % after mutual attention" in text and "text only 41 %" in text
-    assert (
-        "helps; MGI" in text and text.count("no detectable difference") == 1
-    )  # mutual attention adds 20 points, MGI none
+    # mutual attention adds 20 points, MGI none
+    assert "helps; MGI" in text and text.count("no detectable difference") == 1
     assert "Measured on TinyTweets" in text and "seeds 0-2" in text and "left open" not in text
 
 
 def test_the_title_follows_the_numbers(tmp_path):
     invented(tmp_path, gain=-0.1)
-    text = words(fig11(folder=tmp_path))
+    text = text_of(fig11(folder=tmp_path))
     assert "30 % after mutual attention" in text and "hurts; MGI" in text and "helps" not in text
 
 
@@ -104,12 +81,8 @@ def test_nothing_of_the_figure_lies_outside_the_page_or_on_another_title(tmp_pat
     style.use()
     invented(tmp_path)
     figure = fig11(folder=tmp_path)
-    figure.canvas.draw()
     titles = [ax.title if ax.title.get_text() else ax._left_title for ax in figure.axes]
-    boxes = [t.get_window_extent() for t in [*titles, figure._suptitle, figure._supxlabel]]
-    for i, a in enumerate(boxes):
-        assert figure.bbox.x0 <= a.x0 and a.x1 <= figure.bbox.x1 and figure.bbox.y0 <= a.y0 and a.y1 <= figure.bbox.y1
-        assert not any(a.overlaps(b) for b in boxes[:i])
+    assert_apart_on_the_page(figure, [*titles, figure._suptitle, figure._supxlabel])
 
 
 def test_a_corpus_without_truth_has_no_panel_of_open_names_and_shows_no_words(tmp_path):
@@ -125,7 +98,7 @@ def test_missing_runs_and_missing_coordinates_are_reported(tmp_path):
         with pytest.raises(DataError, match="coordinates; run it again: mgips sweep fig11"):
             draw(folder=tmp_path)
     result_path(tmp_path, "fig11", "text", 1).unlink()
-    assert "text-s1" in words(fig11(folder=tmp_path))
+    assert "text-s1" in text_of(fig11(folder=tmp_path))
     assert fig11_html(folder=tmp_path) is None
 
 
@@ -182,14 +155,13 @@ def model():
     return tiny_model(max_length=200)
 
 
-@pytest.fixture(scope="module")
-def days():
-    return tinytweets(sizes=(4, 4, 40))
+@pytest.fixture(autouse=True)
+def few_iterations(monkeypatch):
+    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
 
 
 @pytest.fixture
-def inspector(model, days, monkeypatch):
-    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
+def inspector(model, days):
     return inspect_tsne(model, days)
 
 
@@ -241,8 +213,7 @@ def test_select_by_post_and_what_is_not_there(inspector, days):
             inspector.select(wrong)
 
 
-def test_a_large_split_is_thinned_evenly_and_says_so(model, days, monkeypatch):
-    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
+def test_a_large_split_is_thinned_evenly_and_says_so(model, days):
     vectors = entity_vectors(model, TweetDataset(days.test, model.batcher, progress=False))
     inspector = inspect_tsne(model, days, limit=20)
     places = [vectors.entities.index(entity) for entity in inspector.vectors.entities]
@@ -258,8 +229,7 @@ def test_it_leaves_a_picture_where_there_are_no_widgets(inspector):
     assert more["image/png"]["alt"] == inspector.describe()
 
 
-def test_words_never_become_markup(model, monkeypatch):
-    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
+def test_words_never_become_markup(model):
     bad = '<script>alert("x")</script>'
     posts = (Tweet(f"1{bad}", ("<b>bold</b>", bad), ("B-PER", "I-PER")), *tweets(16))
     inspector = inspect_tsne(model, Corpus("bad", (), (), posts))

@@ -10,15 +10,8 @@ from builders import corpus
 
 from mgips.data.crops import crop_array
 from mgips.data.load import load_corpus
-from mgips.data.twitter import read_crop_map, save_corpus
+from mgips.data.twitter import read_crop_map
 from mgips.errors import DataError
-
-
-@pytest.fixture
-def disk(tmp_path):
-    """An invented corpus on disk: three of four tweets with a picture and three crops."""
-    save_corpus(corpus(), tmp_path / "invented")
-    return tmp_path / "invented"
 
 
 def test_a_saved_corpus_reads_back_the_same(disk):
@@ -29,9 +22,8 @@ def test_a_saved_corpus_reads_back_the_same(disk):
             assert (a.id, a.words, a.tags) == (b.id, b.words, b.tags)
             assert (a.image is None) == (b.image is None) and len(a.crops) == len(b.crops)
             assert np.array_equal(crop_array(a, size=16)[0], crop_array(b, size=16)[0])
-    assert (
-        found.notes[0].startswith("24 of 32 images found; ") and "3 of 3 crop maps and 72 of 96 crops" in found.notes[0]
-    )
+    (note,) = found.notes
+    assert note.startswith("24 of 32 images found; ") and "3 of 3 crop maps and 72 of 96 crops" in note
 
 
 def test_missing_pieces_fall_back_and_are_counted(disk):
@@ -93,11 +85,9 @@ class Bomb:
 def test_a_crop_map_that_is_a_pickle_bomb_is_refused_and_does_not_go_off(disk, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = disk / "invented_train_dict.pth"
-    for dangerous in (
-        lambda: torch.save({"1.jpg": [Bomb()]}, path),
-        lambda: path.write_bytes(pickle.dumps(Bomb(), protocol=2)),
-    ):
-        dangerous()
+    torch.save({"1.jpg": [Bomb()]}, path)
+    for content in (path.read_bytes(), pickle.dumps(Bomb(), protocol=2)):
+        path.write_bytes(content)
         with pytest.raises(DataError, match=r"invented_train_dict\.pth is no crop map.*not run"):
             load_corpus(disk)
     assert not (tmp_path / "harm").exists()

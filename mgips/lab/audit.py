@@ -1,15 +1,10 @@
-"""What is in a corpus and what is wrong with it: `mgips audit`.
-
-Counts beside the paper's Table 1 in both readings of tags; which of the circulating versions of the files this is;
-texts and images that two splits share; pictures that are missing or broken; what `max_length` cuts off; how many
-test mentions also occur in train.
-"""
+"""What is in a corpus, which version of it this is, and what is wrong: leaks, pictures, what is cut off: `mgips audit`."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from itertools import combinations
@@ -23,7 +18,7 @@ from mgips.data.batch import Batcher
 from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.crops import THREADS
 from mgips.data.pictures import open_picture
-from mgips.data.spans import Span, spans
+from mgips.data.spans import spans
 from mgips.data.twitter import text_files
 from mgips.errors import DataError
 from mgips.lab.paper.claims import table1_files
@@ -38,29 +33,26 @@ class Version:
     """One circulating version of a corpus."""
 
     name: str
-    sha256: dict[str, str]
-    """The first digits of the SHA-256 of each split's file, where it is known."""
+    sha256: tuple[str, ...]
+    """The first digits of the SHA-256 of the train, dev and test file; empty where they are unknown."""
     entities: dict[str, int]
     """Entities of each split, seqeval's default reading."""
 
-
-TWEETS = {name: tuple(split["tweets"] for split in table.values()) for name, table in TABLE1.items()}
-"""Tweets in train, dev and test: they identify a published corpus in a folder of any name."""
 
 VERSIONS: dict[str, tuple[Version, ...]] = {
     "twitter2015": (
         Version(
             "original",
-            {"train": "a6246e37aa1c8acd", "dev": "9dcc7f9df7331de3", "test": "edb2665b89bfe58b"},
+            ("a6246e37aa1c8acd", "9dcc7f9df7331de3", "edb2665b89bfe58b"),
             {"train": 6352, "dev": 1594, "test": 5207},
         ),
         # Bundled with visual-grounding crops: 239 test and 4 train tweets relabelled.
-        Version("repaired", {"dev": "9dcc7f9df7331de3"}, {"dev": 1594, "test": 5237}),
+        Version("repaired", (), {"dev": 1594, "test": 5237}),
     ),
     "twitter2017": (
         Version(
             "original",
-            {"train": "801e149e8635b19d", "dev": "41b5db90cb32059c", "test": "a7d9e172ae85bd3e"},
+            ("801e149e8635b19d", "41b5db90cb32059c", "a7d9e172ae85bd3e"),
             {"train": 6049, "dev": 1324, "test": 1351},
         ),
     ),
@@ -97,9 +89,8 @@ class Audit:
     published: str
     """Which published corpus this is, by its numbers of tweets; "" if none."""
     version: str
-    """"original", "repaired" or "unknown"; "" for a corpus that is not a published one."""
     version_by: str
-    """What identified the version: "checksum" or "counts"."""
+    """"original" or "repaired", identified by "checksum" or "counts", or "unknown"; "" if it is not a published one."""
     splits: dict[str, SplitAudit]
     same_text: dict[str, int]
     """"train-dev" and so on: distinct texts that both splits hold."""
@@ -122,9 +113,8 @@ class Audit:
     @property
     def differences(self) -> list[str]:
         """Where the B- tags counted here differ from what Table 1 prints, one line each."""
-        findings = table1_files(self.published, self.counts)
-        start = f"Table 1, {CORPORA.get(self.published)} "
-        return [finding.sentence.removeprefix(start) for finding in findings if not finding.agrees]
+        differing = [f.sentence for f in table1_files(self.published, self.counts) if not f.agrees]
+        return [sentence.removeprefix(f"Table 1, {CORPORA[self.published]} ") for sentence in differing]
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -138,29 +128,23 @@ class Audit:
             how = by.get(self.version_by, "neither checksums nor counts fit a known version")
             out += [f"Version: {self.version} {self.published} ({how})", ""]
 
-        printed = TABLE1.get(self.published)
-        names = list(self.splits)
-        out += ["Entities by B- tags (strict IOB2)" + (", beside the paper's Table 1" if printed else "")]
-        out.append(f"{'':<22}" + "".join(f"{name:>25}" for name in names))
-        for row in (*TYPES, "entities", "tweets"):
-            cells = []
-            for name in names:
-                count = self.counts[name][row]
-                paper = printed[name][row] if printed else count
-                cells.append(f"{count:,}" + (f"  ≠ {paper:,} printed" if paper != count else ""))
-            out.append(f"  {row:<20}" + "".join(f"{cell:>25}" for cell in cells))
-        out += ["Entities by seqeval's default reading (an I- without a B- starts one too)"]
-        for row in (*TYPES, "entities"):
-            out.append(f"  {row:<20}" + "".join(f"{self.splits[name].default[row]:>25,}" for name in names))
+        def cells(row: str, values: Iterable[str]) -> str:
+            return f"{row:<22}" + "".join(f"{value:>25}" for value in values)
 
         def line(name: str, values: Mapping[str, Any]) -> str:
             return f"  {name:<38}" + "   ".join(f"{split} {value}" for split, value in values.items())
 
-        def by_split(cell: Callable[[SplitAudit], str]) -> dict[str, str]:
-            return {name: cell(split) for name, split in self.splits.items()}
+        counted, splits = self.counts, self.splits
+        printed = TABLE1.get(self.published, counted)
+        out += ["Entities by B- tags (strict IOB2)" + (", beside the paper's Table 1" if self.published else "")]
+        out.append(cells("", splits))
+        for row in (*TYPES, "entities", "tweets"):
+            pairs = [(counted[name][row], printed[name][row]) for name in splits]
+            out.append(cells(f"  {row}", (f"{a:,}" + (f"  ≠ {b:,} printed" if a != b else "") for a, b in pairs)))
+        out += ["Entities by seqeval's default reading (an I- without a B- starts one too)"]
+        out += [cells(f"  {row}", (f"{s.default[row]:,}" for s in splits.values())) for row in (*TYPES, "entities")]
 
-        out += ["", "Between the splits"]
-        out.append(line("same text", self.same_text))
+        out += ["", "Between the splits", line("same text", self.same_text)]
         out.append(line("same image id", {pair: len(ids) for pair, ids in self.same_image.items()}))
         seen = {name: f"{100 * share:.1f} %" for name, share in self.seen.items()}
         out.append(line("mentions seen in train, same type", seen))
@@ -169,17 +153,16 @@ class Audit:
             out.append(f"  LEAK: {len(self.leaks)} test images are in train: {some}. Remove those tweets from train.")
 
         out += ["", "Pictures"]
-        out.append(line("tweets without one", by_split(lambda s: f"{s.without_image:,} of {s.tweets:,}")))
-        out.append(line("broken", by_split(lambda s: str(len(s.broken)))))
-        out += [f"    {problem}" for s in self.splits.values() for problem in s.broken]
+        out.append(line("tweets without one", {n: f"{s.without_image:,} of {s.tweets:,}" for n, s in splits.items()}))
+        out.append(line("broken", {name: len(split.broken) for name, split in splits.items()}))
+        out += [f"    {problem}" for split in splits.values() for problem in split.broken]
 
         out += ["", f"Text, cut at {self.max_length} word pieces"]
-        if any(s.cut is None for s in self.splits.values()):
-            out.append("  not counted: name a tokenizer with --text-encoder")
-        else:
-            out.append(line("tweets cut", by_split(lambda s: f"{s.cut:,} of {s.tweets:,}")))
-            out.append(line("gold entities past the cut", by_split(lambda s: str(s.entities_past_cut))))
-            out.append(line("words with no piece", by_split(lambda s: str(s.pieceless))))
+        if any(split.cut is None for split in splits.values()):
+            return "\n".join([*out, "  not counted: name a tokenizer with --text-encoder"])
+        out.append(line("tweets cut", {name: f"{s.cut:,} of {s.tweets:,}" for name, s in splits.items()}))
+        out.append(line("gold entities past the cut", {name: s.entities_past_cut for name, s in splits.items()}))
+        out.append(line("words with no piece", {name: split.pieceless for name, split in splits.items()}))
         return "\n".join(out)
 
 
@@ -188,24 +171,25 @@ def audit(
 ) -> Audit:
     """Count and check a corpus. Every picture is decoded, to find those that cannot be.
 
-    Args:
-        tokenizer: counts word pieces; without one, what `max_length` cuts is left out.
-        max_length: word pieces a tweet with [CLS] and [SEP].
+    What `max_length` (word pieces a tweet, with [CLS] and [SEP]) cuts off is counted by a tokenizer, or left out.
     """
-    published = next((name for name, sizes in TWEETS.items() if sizes == tuple(map(len, corpus.splits.values()))), "")
-    splits = {}
-    for name, tweets in corpus.splits.items():
-        split = SplitAudit(
+    sizes = [len(tweets) for tweets in corpus.splits.values()]
+    published = next((n for n, table in TABLE1.items() if sizes == [split["tweets"] for split in table.values()]), "")
+    splits = {
+        name: SplitAudit(
             tweets=len(tweets),
             strict=_by_type(tag[2:] for tweet in tweets for tag in tweet.tags if tag.startswith("B-")),
-            default=_by_type(span.type for tweet in tweets for span in spans(tweet.words, tweet.tags)),
+            default=_by_type(kind for _, kind in mentions(tweets)),
             without_image=sum(tweet.image is None for tweet in tweets),
-            broken=tuple(_broken(tweets, progress)),
+            broken=_broken(tweets, progress),
+            **(_cut(tweets, tokenizer, max_length) if tokenizer is not None else {}),
         )
-        splits[name] = replace(split, **_cut(tweets, tokenizer, max_length)) if tokenizer is not None else split
+        for name, tweets in corpus.splits.items()
+    }
     version, by = _version(published, corpus.source, splits) if published else ("", "")
     pairs = [(f"{a}-{b}", corpus.splits[a], corpus.splits[b]) for a, b in combinations(corpus.splits, 2)]
-    known = {_mention(span) for tweet in corpus.train for span in spans(tweet.words, tweet.tags)}
+    known = {*mentions(corpus.train)}
+    seen = {name: [mention in known for mention in mentions(corpus.splits[name])] for name in ("dev", "test")}
     return Audit(
         corpus=corpus.name,
         source=str(corpus.source) if corpus.source else "drawn by the package",
@@ -215,7 +199,7 @@ def audit(
         splits=splits,
         same_text={pair: len({t.words for t in a} & {t.words for t in b}) for pair, a, b in pairs},
         same_image={pair: tuple(sorted({t.id for t in a} & {t.id for t in b})) for pair, a, b in pairs},
-        seen={name: _seen(corpus.splits[name], known) for name in ("dev", "test")},
+        seen={name: sum(hits) / max(1, len(hits)) for name, hits in seen.items()},
         max_length=max_length,
     )
 
@@ -225,16 +209,12 @@ def _by_type(kinds: Iterable[str]) -> dict[str, int]:
     return {**{kind: counts[kind] for kind in TYPES}, "entities": counts.total()}
 
 
-def _mention(span: Span) -> tuple[str, str]:
-    return span.text.lower(), span.type
+def mentions(tweets: Iterable[Tweet]) -> list[tuple[str, str]]:
+    """The gold entities (seqeval's default reading): words in lower case, and type."""
+    return [(span.text.lower(), span.type) for tweet in tweets for span in spans(tweet.words, tweet.tags)]
 
 
-def _seen(tweets: Sequence[Tweet], known: set[tuple[str, str]]) -> float:
-    mentions = [_mention(span) for tweet in tweets for span in spans(tweet.words, tweet.tags)]
-    return sum(mention in known for mention in mentions) / max(1, len(mentions))
-
-
-def _broken(tweets: Sequence[Tweet], progress: bool) -> list[str]:
+def _broken(tweets: Sequence[Tweet], progress: bool) -> tuple[str, ...]:
     """One sentence for every file that cannot be decoded; drawings always can."""
     files = sorted({p for tweet in tweets for p in (tweet.image, *tweet.crops) if isinstance(p, Path)})
 
@@ -247,7 +227,7 @@ def _broken(tweets: Sequence[Tweet], progress: bool) -> list[str]:
 
     with ThreadPoolExecutor(THREADS) as pool:
         bar = tqdm(pool.map(fault, files), "pictures", len(files), disable=not progress or len(files) < 100)
-        return [problem for problem in bar if problem is not None]
+        return tuple(filter(None, bar))
 
 
 def _cut(tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, int]:
@@ -269,11 +249,10 @@ def _cut(tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length
 
 def _version(published: str, source: Path | None, splits: dict[str, SplitAudit]) -> tuple[str, str]:
     """The version's name and what identified it."""
-    sha256 = {}
-    if source is not None:
-        sha256 = {split: hashlib.sha256(path.read_bytes()).hexdigest() for split, path in text_files(source).items()}
+    files = text_files(source).values() if source else ()
+    sha256 = tuple(hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files)
     for version in VERSIONS[published]:
-        if len(version.sha256) == 3 and all(sha256.get(s, "").startswith(start) for s, start in version.sha256.items()):
+        if version.sha256 and version.sha256 == sha256:
             return version.name, "checksum"
     for version in VERSIONS[published]:
         if all(splits[split].default["entities"] == count for split, count in version.entities.items()):

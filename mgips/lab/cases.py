@@ -6,7 +6,7 @@ each time, and is shown with the number of posts that are like it and the number
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,13 @@ def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
     """
     data = TweetDataset(corpus.test, model.batcher, progress=False)
     predicted = model.predict_dataset(data)
-    pairs: list[list[list[float]]] = []
+    rows: Iterable[tuple[list[int], list[float]]] = ()
     if model.config.contrast:
         mined = mine_dataset(model, data, model.config.k, progress=False)
         rows = zip(mined.index.tolist(), mined.score.tolist(), strict=True)
-        pairs = [[[i, round(s, 4)] for i, s in zip(*row, strict=True)] for row in rows]
     return {
         "tags": ["".join(str(TAG_IDS[tag]) for tag in tags) for tags in predicted],
-        "mined": pairs,
+        "mined": [[[i, round(score, 4)] for i, score in zip(*row, strict=True)] for row in rows],
         "errors": error_kinds([tweet.tags for tweet in corpus.test], predicted),
     }
 
@@ -69,11 +68,7 @@ class Answers:
 
 
 def answers(seed: int, tweets: Sequence[Tweet], kept: Mapping[str, Mapping[str, Any]]) -> Answers:
-    """Read back what `collect` returned for each row, "full" among them.
-
-    Raises:
-        ConfigError: posts for which it is not known whether their picture is related.
-    """
+    """Read back what `collect` returned for each row, "full" among them. Only TinyTweets' posts, else ConfigError."""
     if any(tweet.truth is None for tweet in tweets):
         raise ConfigError("The cases need to know which pictures are unrelated, and only TinyTweets does.")
     tags = {row: [[TAGS[int(digit)] for digit in post] for post in record["tags"]] for row, record in kept.items()}
@@ -95,15 +90,10 @@ def load_answers(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> li
         drawn = grid_corpus(corpus, seed)
         for row, record in records.items():
             if "cases" not in record or record["corpus"]["sha256"] != drawn.fingerprint():
-                raise DataError(
-                    f"{row}-s{seed} of {GRID} was not made on the posts of seed {seed}, or kept no answers; "
-                    f"remove its file and run the grid again."
-                )
+                fault = f"{row}-s{seed} of {GRID} was not made on the posts of seed {seed}, or kept no answers"
+                raise DataError(f"{fault}; remove its file and run the grid again.")
         seeds.append(answers(seed, drawn.test, {row: record["cases"] for row, record in records.items()}))
     return seeds
-
-
-# ---- rules ----
 
 
 @dataclass(frozen=True)
@@ -131,7 +121,6 @@ RULES = (
          False, ("no-ips", "no-mgi", "text")),
 )
 # fmt: on
-"""(a): only with IPS-CL. (b): in spite of the picture. (c): the failure."""
 
 
 @dataclass(frozen=True)
@@ -139,13 +128,11 @@ class Tally:
     """How often a rule holds, over all seeds."""
 
     like: int
-    """Posts that fit."""
     reverse: int
-    """Posts that fit the reverse."""
     of: int
-    """Posts that could have."""
+    """Posts that fit, that fit the reverse, and that could have."""
     right: int
-    """Of these, posts that the full model gets right."""
+    """Of those that could, posts that the full model gets right."""
     difference: Difference | None
     """Share of right posts, the full model's minus the other's, for a rule with a single other row."""
 
@@ -199,13 +186,10 @@ def choose(rule: Rule, seeds: Sequence[Answers]) -> Case | None:
         right = answered.right
         for place in np.flatnonzero(fitting(rule, answered)[0]).tolist():
             tweet = answered.tweets[place]
-            images = [
-                (answered.tweets[i], score, relevant(tweet, answered.tweets[i])) for i, score in answered.mined[place]
-            ]
-            case = Case(
-                rule, answered.seed, place, tweet, {row: tags[place] for row, tags in answered.tags.items()}, images
-            )
+            mined = [(answered.tweets[i], score) for i, score in answered.mined[place]]
+            images = [(other, score, relevant(tweet, other)) for other, score in mined]
+            tags = {row: predicted[place] for row, predicted in answered.tags.items()}
             beside = sum(bool(values[place]) == rule.full_right for values in right.values())
             order = tweet.image is None, beside, -sum(known for *_, known in images), answered.seed, place
-            cases.append((order, case))
+            cases.append((order, Case(rule, answered.seed, place, tweet, tags, images)))
     return min(cases, key=lambda pair: pair[0])[1] if cases else None

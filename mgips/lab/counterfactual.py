@@ -39,10 +39,7 @@ class Noise:
 
 
 def noise(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
-    """Every picture and every crop replaced by random pixels of its own, seeded by `seed` and the post's id.
-
-    Posts without a picture stay without, and keep their number of crops.
-    """
+    """Every picture and crop replaced by random pixels of its own, seeded by `seed` and the post's id."""
     return [
         replace(
             tweet,
@@ -67,8 +64,8 @@ def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.n
     once and no post keeps its own.
 
     Returns:
-        The posts; and (N,) bool, the posts that keep their picture because no other post has both a picture and
-        their set of types. A comparison should leave these out.
+        The posts; and (N,) bool, those that keep their picture because no other post with one has their set of types. A
+        comparison should leave these out.
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, tweet in enumerate(tweets):

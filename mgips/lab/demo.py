@@ -37,30 +37,23 @@ class Demo:
     seconds: float
 
     def __str__(self) -> str:
-        def row(name: str, value: float, note: str = "") -> str:
-            return f"  {name:<46}{100 * value:6.1f}   {note}".rstrip()
-
-        def gain(value: float) -> str:
-            return f"{100 * (value - self.text):+.1f}"
-
         mining = self.mining
-        return "\n".join(
-            [
-                f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)",
-                "",
-                row("best possible from the text alone", self.ceilings["text"], "ceiling"),
-                row("best possible with the post's own image", self.ceilings["own_image"], "ceiling"),
-                row("best possible with the best image of the day", self.ceilings["mined"], "ceiling"),
-                "",
-                row("text only", self.text),
-                row("full model", self.full, f"{gain(self.full)} with images"),
-                row("full model, blank images at test", self.blank, gain(self.blank)),
-                row("full model, shuffled images at test", self.shuffled, gain(self.shuffled)),
-                "",
-                row(f"mining precision@{self.k}", mining.precision, f"chance {100 * mining.chance:.1f}"),
-                row("  without the text's own image", mining.others, f"chance {100 * mining.others_chance:.1f}"),
-            ]
+        rows = (
+            ("best possible from the text alone", self.ceilings["text"], "ceiling"),
+            ("best possible with the post's own image", self.ceilings["own_image"], "ceiling"),
+            ("best possible with the best image of the day", self.ceilings["mined"], "ceiling"),
+            (),
+            ("text only", self.text, ""),
+            ("full model", self.full, f"{100 * (self.full - self.text):+.1f} with images"),
+            ("full model, blank images at test", self.blank, f"{100 * (self.blank - self.text):+.1f}"),
+            ("full model, shuffled images at test", self.shuffled, f"{100 * (self.shuffled - self.text):+.1f}"),
+            (),
+            (f"mining precision@{self.k}", mining.precision, f"chance {100 * mining.chance:.1f}"),
+            ("  without the text's own image", mining.others, f"chance {100 * mining.others_chance:.1f}"),
         )
+        head = f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)\n"
+        lines = [f"  {row[0]:<46}{100 * row[1]:6.1f}   {row[2]}".rstrip() if row else "" for row in rows]
+        return "\n".join([head, *lines])
 
 
 @one_thread()

@@ -53,6 +53,7 @@ def check(root: str | Path | None = None) -> list[Check]:
     """
     slow = "" if torch.cuda.is_available() else " (no CUDA device: the tiny preset is fine, base needs a GPU)"
     chromium, needed = browser(), "needed only for `make test-browser`"
+    writable = os.access("runs" if os.path.exists("runs") else ".", os.W_OK)
     return [
         Check("mgips", True, f"{mgips.__version__} on Python {platform.python_version()}, {platform.system()}"),
         *(_package(name, use) for name, use in PACKAGES.items()),
@@ -60,7 +61,12 @@ def check(root: str | Path | None = None) -> list[Check]:
         *(_corpus(name, root) for name in NAMES),
         *(_encoder(name) for name in encoders()),
         Check("Chromium", bool(chromium), chromium or needed, "apt install chromium, or set BROWSER_PATH"),
-        _writable(Path("runs")),
+        Check(
+            "run folders",
+            writable,
+            f"runs/ {'can' if writable else 'cannot'} be written",
+            "name another place with --run",
+        ),
     ]
 
 
@@ -118,15 +124,6 @@ def _corpus(name: str, root: str | Path | None) -> Check:
 
 
 def _encoder(name: str) -> Check:
-    cached = try_to_load_from_cache(name, "config.json")
-    if isinstance(cached, str):
-        return Check(name, True, "in the Hugging Face cache")
+    cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     remedy = "fetched on first use; offline, name a local folder instead"
-    return Check(name, False, "not in the Hugging Face cache", remedy)
-
-
-def _writable(folder: Path) -> Check:
-    place = folder if folder.exists() else folder.absolute().parent
-    if os.access(place, os.W_OK):
-        return Check("run folders", True, f"{folder}/ can be written")
-    return Check("run folders", False, f"{folder}/ cannot be written", "name another place with --run")
+    return Check(name, cached, f"{'' if cached else 'not '}in the Hugging Face cache", remedy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from itertools import product
 
 from seqeval.metrics.sequence_labeling import get_entities
 
@@ -25,33 +26,20 @@ def matched(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, Ch
     Returns:
         (kind, gold entity or None, predicted entity or None).
     """
-    left = get_entities(list(gold)), get_entities(list(predicted))
-    rounds = {
-        (True, True): "right",
-        (True, False): "type",
-        (False, True): "boundary",
-        (False, False): "boundary and type",
-    }
+    left: tuple[list[Chunk], list[Chunk]] = get_entities(list(gold)), get_entities(list(predicted))
+    pairs = []
+    for g, p in product(*left):
+        common = min(g[2], p[2]) - max(g[1], p[1]) + 1  # words in both; 0 or less where there is none
+        if common > 0:
+            pairs.append((g[1:] != p[1:], g[0] != p[0], -common, g[1], p[1], g, p))
     matches: list[tuple[str, Chunk | None, Chunk | None]] = []
-    for (words, type_), kind in rounds.items():
-        pairs = [
-            (g, p)
-            for g in left[0]
-            for p in left[1]
-            if _common(g, p) > 0 and (g[1:] == p[1:]) == words and (g[0] == p[0]) == type_
-        ]
-        for g, p in sorted(pairs, key=lambda pair: (-_common(*pair), pair[0][1], pair[1][1])):
-            if g in left[0] and p in left[1]:
-                left[0].remove(g)
-                left[1].remove(p)
-                matches.append((kind, g, p))
+    for other_words, other_type, *_, g, p in sorted(pairs):
+        if g in left[0] and p in left[1]:
+            left[0].remove(g)
+            left[1].remove(p)
+            matches.append((" and ".join(["boundary"] * other_words + ["type"] * other_type) or "right", g, p))
     matches += [("missed", g, None) for g in left[0]] + [("spurious", None, p) for p in left[1]]
     return sorted(matches, key=lambda match: (match[1] or match[2] or ())[1:])
-
-
-def _common(a: Chunk, b: Chunk) -> int:
-    """Number of words in both; 0 or less where there is none."""
-    return min(a[2], b[2]) - max(a[1], b[1]) + 1
 
 
 def error_kinds(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> dict[str, int]:

@@ -149,11 +149,7 @@ GRIDS = {grid.name: grid for grid in (
 
 
 def find_grid(name: str) -> Grid:
-    """A grid by its name.
-
-    Raises:
-        ConfigError: there is none, naming those there are.
-    """
+    """A grid by its name, or a ConfigError with the names that there are."""
     if name not in GRIDS:
         raise ConfigError(f"There is no grid {name!r}; the grids are {', '.join(GRIDS)}.")
     return GRIDS[name]

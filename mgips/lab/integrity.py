@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
@@ -27,8 +28,6 @@ from mgips.model.mgips import MGIPS, Contrast, Loss, Output
 from mgips.model.mutual_attention import MutualAttentionEncoder
 from mgips.model.pretrained import reach
 
-# ---- protocols (items 1 and 2) ----
-
 LEAK = "leaked:"
 """Marks the id of a dev or test post that was put into train on purpose."""
 
@@ -39,18 +38,13 @@ def leaky(corpus: Corpus, dev_share: float, test_share: float) -> Corpus:
     This is what the authors' released reader does (item 1): it appends the dev and the test file to the train file
     and drops only the last 653 rows of each. Dev and test stay as they are. The copies' ids begin with "leaked:".
     """
-
-    def part(tweets: Sequence[Tweet], share: float) -> list[Tweet]:
-        return [replace(tweet, id=LEAK + tweet.id) for tweet in tweets[: round(share * len(tweets))]]
-
-    return replace(corpus, train=(*corpus.train, *part(corpus.dev, dev_share), *part(corpus.test, test_share)))
+    shares = ((corpus.dev, dev_share), (corpus.test, test_share))
+    added = [tweet for tweets, share in shares for tweet in tweets[: round(share * len(tweets))]]
+    return replace(corpus, train=(*corpus.train, *(replace(tweet, id=LEAK + tweet.id) for tweet in added)))
 
 
 class TestWatcher:
-    """Scores the test split after EVERY epoch, to measure what choosing the epoch by test F1 does (item 2).
-
-    Call it whenever a step of `mgips.Trainer` ends an epoch.
-    """
+    """Scores test whenever a step of `mgips.Trainer` ends an epoch: what does choosing the epoch by test do (item 2)?"""
 
     __test__ = False  # not a test class of pytest
 
@@ -69,49 +63,35 @@ class TestWatcher:
     def record(self, chosen: int) -> dict[str, Any]:
         """Test F1 of every epoch, and the tweet counts of the epoch that dev chose and of the best on test."""
         best = max(self.epochs, key=lambda epoch: epoch["f1"])  # the first of equals, as in training
-        return {
-            "f1": [epoch["f1"] for epoch in self.epochs],
-            "by_dev": self.epochs[chosen - 1],
-            "by_test": best,
-        }
+        return {"f1": [epoch["f1"] for epoch in self.epochs], "by_dev": self.epochs[chosen - 1], "by_test": best}
 
-
-# ---- readings of the gold (items 15 and 16) ----
 
 LENGTHS = (40, 64, 128)
 """Word pieces at which a text-only model's test scores are compared."""
 
 
 def readings(model: MGIPS, tweets: Sequence[Tweet]) -> list[dict[str, Any]]:
-    """Test F1 of one model for each definition of the gold: seqeval's default reading or strict IOB2, whole gold or gold cut
-    with the text at `max_length`. For a text-only model at each of `LENGTHS` that its encoder reads; else at its own.
-
-    Returns:
-        One record for each length, reading and gold: max_length, scheme, gold ("whole" or "cut"), f1, support.
-    """
+    """Items 15 and 16: test F1 and support for each definition of the gold: seqeval's default reading or strict IOB2 ("scheme"), "whole" or
+    "cut" with the text at `max_length`; for a text-only model at each of `LENGTHS` that its encoder reads."""
     gold = [tweet.tags for tweet in tweets]
     longest = reach(model.encoder_configs["text"])
-    lengths = [n for n in LENGTHS if n <= longest] if not model.config.images else [model.config.max_length]
+    lengths = [model.config.max_length] if model.config.images else [n for n in LENGTHS if n <= longest]
     rows = []
     for length in lengths:
-        batcher = Batcher(model.batcher.tokenizer, replace(model.config, max_length=length, images=False))
-        data = TweetDataset(tweets, batcher if not model.config.images else model.batcher, progress=False)
+        batcher = Batcher(model.batcher.tokenizer, replace(model.config, max_length=length))
+        data = TweetDataset(tweets, batcher, progress=False)
         predicted = model.predict_dataset(data)
         inside = [len(encoded.first) for encoded in data.encoded]
         cut = [[tags[:n] for tags, n in zip(side, inside, strict=True)] for side in (gold, predicted)]
-        for scheme in ("default", "strict"):
-            for name, (a, b) in {"whole": (gold, predicted), "cut": cut}.items():
-                result = score(a, b, scheme)
-                reading = {"max_length": length, "scheme": scheme, "gold": name}
-                rows.append({**reading, "f1": result.f1, "support": result.support})
+        for scheme, (name, sides) in product(("default", "strict"), (("whole", (gold, predicted)), ("cut", cut))):
+            result = score(sides[0], sides[1], scheme)
+            reading = {"max_length": length, "scheme": scheme, "gold": name}
+            rows.append({**reading, "f1": result.f1, "support": result.support})
     return rows
 
 
 def versions(model: MGIPS, original: Sequence[Tweet], repaired: Sequence[Tweet]) -> dict[str, Any]:
-    """One model's predictions scored with two versions of the same posts' labels (Twitter-2015 circulates in two).
-
-    Returns:
-        F1 by "original" and "repaired", and how many posts are labelled differently.
+    """F1 by two versions of the same posts' labels (Twitter-2015 circulates in two), and how many labels differ.
 
     Raises:
         ConfigError: the two are not the same posts.
@@ -119,14 +99,9 @@ def versions(model: MGIPS, original: Sequence[Tweet], repaired: Sequence[Tweet])
     if [t.words for t in original] != [t.words for t in repaired]:
         raise ConfigError("The two versions do not hold the same posts in the same order; give one split of each.")
     predicted = model.predict(original)
-    return {
-        "original": score([t.tags for t in original], predicted).f1,
-        "repaired": score([t.tags for t in repaired], predicted).f1,
-        "relabelled": sum(a.tags != b.tags for a, b in zip(original, repaired, strict=True)),
-    }
-
-
-# ---- what the released code's model does otherwise ----
+    first, second = ([tweet.tags for tweet in tweets] for tweets in (original, repaired))
+    relabelled = sum(a != b for a, b in zip(first, second, strict=True))
+    return {"original": score(first, predicted).f1, "repaired": score(second, predicted).f1, "relabelled": relabelled}
 
 
 class OneLoss(MGIPS):
@@ -203,8 +178,8 @@ class PaddingVisible(MGIPS):
         """The batch, padded to `max_length`."""
         more = (0, self.config.max_length - batch.pieces.shape[1])
         padding: Any = self.batcher.tokenizer.pad_token_id
-        pieces = F.pad(batch.pieces, more, value=padding)
-        return replace(batch, pieces=pieces, piece_mask=F.pad(batch.piece_mask, more))
+        padded = F.pad(batch.pieces, more, value=padding)
+        return replace(batch, pieces=padded, piece_mask=F.pad(batch.piece_mask, more))
 
 
 def show_padding(model: MGIPS) -> None:

@@ -19,9 +19,8 @@ from mgips.training import train
 
 def lesson_corpus() -> Corpus:
     """TinyTweets; or, where $MGIPS_DATA is set, the real corpus that $MGIPS_CORPUS names (twitter2017 by default)."""
-    if "MGIPS_DATA" in os.environ:
-        return load_corpus(os.environ.get("MGIPS_CORPUS", "twitter2017"))
-    return load_corpus("tinytweets")
+    real = os.environ.get("MGIPS_CORPUS", "twitter2017")
+    return load_corpus(real if "MGIPS_DATA" in os.environ else "tinytweets")
 
 
 def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs/lessons", **changes: Any) -> MGIPS:
@@ -29,7 +28,6 @@ def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs
 
     Args:
         variant: a name of `mgips.config.VARIANTS`.
-        folder: where trained models are kept; the same corpus and settings are trained only once.
         changes: fields of ModelConfig or TrainConfig.
 
     Returns:

@@ -33,11 +33,7 @@ class MiningPrecision:
 
 
 def mining_precision(model: MGIPS, data: TweetDataset, batch_size: int = 32) -> MiningPrecision:
-    """Mine inside batches drawn as in training, and compare with what the generator knows.
-
-    Raises:
-        ConfigError: a corpus whose tweets do not carry their truth (only TinyTweets' do).
-    """
+    """Mine inside batches drawn as in training, and compare with the truth, which only TinyTweets has (ConfigError)."""
     if any(tweet.truth is None for tweet in data.tweets):
         raise ConfigError("Mining precision needs to know which images are relevant, and only TinyTweets does.")
     rows = []
@@ -61,11 +57,7 @@ def batch_relevance(model: MGIPS, tweets: Sequence[Tweet], batch_size: int = 32)
     Returns:
         ids: N, rows and columns alike; tweets of a story, where stories are known, side by side.
         scores: (N, N) cosines, rows are texts, to three digits.
-        mined, relevant: the pairs [text, image] that are mined, and that truly fit; None where the corpus does not
-            know.
-
-    Raises:
-        ConfigError: a model without a contrastive part.
+        mined, relevant: the pairs [text, image] that are mined, and that truly fit (None where that is unknown).
     """
     batch = [tweets[i] for i in training_batches(tweets, batch_size, seed=0, epoch=0)[0]]
     known = all(tweet.truth is not None for tweet in batch)

@@ -18,6 +18,7 @@ from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.crops import crop_cache
 from mgips.data.spans import Span, spans
 from mgips.lab import counterfactual
+from mgips.lab.audit import mentions
 from mgips.lab.stats import Difference, Estimate, entity_counts, f1_interval, flip_rate, paired_bootstrap
 from mgips.mining import MINES_NOTHING, best_of_others
 from mgips.model.mgips import MGIPS
@@ -75,16 +76,13 @@ class Probe:
 
     corpus: str
     sha256: str
-    """The corpus's fingerprint."""
     weights: str
-    """The model's."""
+    """Fingerprints of the corpus and of the model's weights."""
     images: bool
     """Whether the model has any."""
     split: str
     seed: int
-    """Seeds the noise, the swaps and the bootstrap."""
     draws: int
-    """Bootstrap samples per interval."""
     posts: int
     pictures: int
     """Posts with a picture."""
@@ -106,18 +104,19 @@ class Probe:
         return record
 
     def __str__(self) -> str:
-        def change(difference: Difference | None) -> tuple[str, str]:
-            return (str(difference), difference.verdict) if difference else ("", "")
+        def cells(name: str, f1: Estimate, difference: Difference | None, last: str) -> tuple[str, ...]:
+            verdict = difference.verdict if difference else ""
+            return name, f"{f1.count:,}", str(f1), str(difference or ""), verdict, last
 
-        rows = [("pictures", "entities", "F1", "minus true pictures'", "", "posts with other tags")]
+        rows: list[tuple[str, ...]] = [
+            ("pictures", "entities", "F1", "minus true pictures'", "", "posts with other tags")
+        ]
         for row in self.conditions:
             flips = f"{row.flips} % of {row.flips.count:,}" if row.flips else ""
-            rows.append((row.name, f"{row.f1.count:,}", str(row.f1), *change(row.difference), flips))
+            rows.append(cells(row.name, row.f1, row.difference, flips))
         compared = ("blank minus true", "", "F1, blank") if any(row.blank for row in self.parts) else ()
         rows += [(), ("part", "entities", "F1, true", *compared)]
-        for row in self.parts:
-            blank = str(row.blank or "")
-            rows.append((f"{row.by} {row.name}", f"{row.true.count:,}", str(row.true), *change(row.difference), blank))
+        rows += [cells(f"{row.by} {row.name}", row.true, row.difference, str(row.blank or "")) for row in self.parts]
         widths = (22, 10, 20, 23, 26, 0)
         lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
         head = (
@@ -136,7 +135,6 @@ def probe(
     have one (eq. 14 over the whole split).
 
     Args:
-        split: train, dev or test.
         seed: seeds the noise, the swaps and the bootstrap.
         draws: bootstrap samples per interval.
 
@@ -147,11 +145,13 @@ def probe(
     data = TweetDataset(tweets, model.batcher, progress)
     truth = model.predict_dataset(data)
     counts = part_counts(tweets, truth)
-    predicted, kept, notes = _conditions(model, data, seed, progress)
+    twins, alone = counterfactual.same_type(tweets, seed)
+    shown, notes = _shown(model, data, twins, seed, progress)
 
-    conditions = [Condition("true", len(tweets), f1_interval([counts], draws, seed), None, None)]
-    for name, (other, tags) in predicted.items():
-        rows = np.flatnonzero(kept.get(name, np.ones(len(tweets), dtype=bool))).tolist()
+    conditions, blank = [Condition("true", len(tweets), f1_interval([counts], draws, seed), None, None)], None
+    for name, other in shown.items():
+        tags = _predict_with(model, data, other, progress, swapped=name not in ("blank", "noise"))
+        rows = [i for i in range(len(tweets)) if name != "same-type" or not alone[i]]
         changed = [i for i in rows if (tweets[i].image, tweets[i].crops) != (other[i].image, other[i].crops)]
         if not changed:
             notes.append(f"{name} is left out: it changes no post's picture.")
@@ -162,7 +162,8 @@ def probe(
         conditions.append(Condition(name, len(rows), f1, difference, flips))
         if left := len(tweets) - len(rows):
             notes.append(f"{name} leaves out {left} posts: no other post with a picture has their set of entity types.")
-    blank = predicted["blank"][1] if "blank" in {condition.name for condition in conditions} else None
+        if name == "blank":
+            blank = tags
     return Probe(
         corpus=corpus.name,
         sha256=corpus.fingerprint(),
@@ -184,47 +185,38 @@ def _has_picture(tweet: Tweet) -> bool:
     return tweet.image is not None or bool(tweet.crops)
 
 
-Predicted = dict[str, tuple[list[Tweet], list[list[str]]]]
-
-
-def _conditions(
-    model: MGIPS, data: TweetDataset, seed: int, progress: bool
-) -> tuple[Predicted, dict[str, np.ndarray], list[str]]:
-    """Posts and predicted tags of every condition except the true one; which posts to score where not all; notes."""
+def _shown(
+    model: MGIPS, data: TweetDataset, twins: list[Tweet], seed: int, progress: bool
+) -> tuple[dict[str, list[Tweet]], list[str]]:
+    """The posts of every condition except the true one, and notes on those left out."""
     if not model.config.images:
-        return {}, {}, [NO_IMAGES]
-    tweets, notes = data.tweets, []
-    twins, alone = counterfactual.same_type(tweets, seed)
-    others = {
-        "blank": counterfactual.blank(tweets),
-        "noise": counterfactual.noise(tweets, seed),
-        "shuffled": counterfactual.shuffled(tweets, seed),
+        return {}, [NO_IMAGES]
+    shown = {
+        "blank": counterfactual.blank(data.tweets),
+        "noise": counterfactual.noise(data.tweets, seed),
+        "shuffled": counterfactual.shuffled(data.tweets, seed),
         "same-type": twins,
     }
     if not model.config.contrast:
-        notes.append(f"mined is left out. {MINES_NOTHING}")
-    elif data.crops is None or data.crops.has_image.sum() < 2:
-        notes.append("mined is left out: fewer than two posts have a picture.")
-    else:
-        others["mined"] = counterfactual.with_pictures_of(tweets, best_of_others(model, data, progress))
-    swapped = ("shuffled", "same-type", "mined")
-    predicted = {}
-    for name, posts in others.items():
-        shown = _with_pictures(data, posts, [*tweets, *posts] if name in swapped else posts, progress)
-        predicted[name] = posts, model.predict_dataset(shown)
-    return predicted, {"same-type": ~alone}, notes
+        return shown, [f"mined is left out. {MINES_NOTHING}"]
+    if data.crops is None or data.crops.has_image.sum() < 2:
+        return shown, ["mined is left out: fewer than two posts have a picture."]
+    return {**shown, "mined": counterfactual.with_pictures_of(data.tweets, best_of_others(model, data, progress))}, []
 
 
-def _with_pictures(data: TweetDataset, posts: list[Tweet], decoded: Sequence[Tweet], progress: bool) -> TweetDataset:
-    """The same texts, in the same batches, with the pictures of `posts`, which are the last of `decoded`.
+def _predict_with(
+    model: MGIPS, data: TweetDataset, posts: list[Tweet], progress: bool, swapped: bool
+) -> list[list[str]]:
+    """Tags of the same texts, in the same batches, with the pictures of `posts`.
 
     Where posts only exchange pictures, decoding the split's own posts first finds its crops in the cache.
     """
+    decoded = [*data.tweets, *posts] if swapped else posts
     crops = crop_cache(decoded, size=data.batcher.config.crop_size, progress=progress)
     shown = copy.copy(data)
     shown.tweets = posts
     shown.crops = replace(crops, rows=crops.rows[-len(posts) :], has_image=crops.has_image[-len(posts) :])
-    return shown
+    return model.predict_dataset(shown)
 
 
 def part_counts(
@@ -234,12 +226,9 @@ def part_counts(
 
     A right entity is the same span in both, so it belongs to both or to neither.
     """
-    return entity_counts(
-        *(
-            [list(filter(belongs, spans(tweet.words, tags))) for tweet, tags in zip(tweets, tagged, strict=True)]
-            for tagged in ([tweet.tags for tweet in tweets], predicted)
-        )
-    )
+    gold = [list(filter(belongs, spans(tweet.words, tweet.tags))) for tweet in tweets]
+    found = [list(filter(belongs, spans(tweet.words, tags))) for tweet, tags in zip(tweets, predicted, strict=True)]
+    return entity_counts(gold, found)
 
 
 def _parts(
@@ -251,7 +240,7 @@ def _parts(
     seed: int,
 ) -> list[Part]:
     """The split in parts, see `Part`; parts without a gold entity are left out."""
-    known = {(s.text.lower(), s.type) for tweet in corpus.train for s in spans(tweet.words, tweet.tags)}
+    known = {*mentions(corpus.train)}
     entities: dict[tuple[str, str], Callable[[Span], bool]] = {
         **{("type", kind): (lambda s, kind=kind: s.type == kind) for kind in TYPES},
         ("mention", "seen"): lambda s: (s.text.lower(), s.type) in known,
@@ -266,14 +255,13 @@ def _parts(
         posts["relation", "unrelated"] = lambda t: _has_picture(t) and not t.truth.related
     systems = [truth] if blank is None else [truth, blank]
     counts = {place: [part_counts(tweets, tags, rule) for tags in systems] for place, rule in entities.items()}
-    whole = [part_counts(tweets, tags) for tags in systems]
     for place, rule in posts.items():
         rows = [i for i, tweet in enumerate(tweets) if rule(tweet)]
-        counts[place] = [system[rows] for system in whole]
+        counts[place] = [part_counts(tweets, tags)[rows] for tags in systems]
     parts = []
     for (by, name), (first, *second) in counts.items():
         if first[:, 2].any():
-            f1 = [f1_interval([system], draws, seed) for system in (first, *second)]
+            f1, *without = (f1_interval([system], draws, seed) for system in (first, *second))
             difference = paired_bootstrap([first], second, draws, seed) if second else None
-            parts.append(Part(by, name, len(first), f1[0], f1[1] if second else None, difference))
+            parts.append(Part(by, name, len(first), f1, without[0] if without else None, difference))
     return parts

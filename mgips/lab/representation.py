@@ -7,6 +7,7 @@ measured on the full vectors: the silhouette, and how many of an entity's neares
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,7 +46,6 @@ class EntityVectors:
     """The N gold entities of a split, in its order, and their vectors at each step through a model."""
 
     entities: tuple[Entity, ...]
-    """N."""
     steps: dict[str, np.ndarray]
     """For each step, in the model's order, (N, d) float32."""
     beyond: int
@@ -79,46 +79,36 @@ def steps(model: MGIPS, out: Output) -> dict[str, Tensor]:
 
 def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> EntityVectors:
     """The vectors of a split's gold entities (seqeval's default reading): the mean over an entity's words, each by its
-    first piece. Words past the cut do not count.
-
-    Args:
-        data: the split, labelled, tokenized and decoded for this model.
-
-    Raises:
-        DataError: no gold entity before the cut.
-    """
-    gold = [spans(tweet.words, tweet.tags) for tweet in data.tweets]
-    entities: list[Entity] = []
-    rows: list[list[int]] = []  # of each tweet's entities
-    for tweet, its_spans, encoded in zip(data.tweets, gold, data.encoded, strict=True):
-        inside = [Entity(tweet, span) for span in its_spans if span.start < len(encoded.first)]
-        rows.append(list(range(len(entities), len(entities) + len(inside))))
-        entities += inside
+    first piece. Words past the cut do not count; DataError if no entity is before it."""
+    total = sum(len(spans(tweet.words, tweet.tags)) for tweet in data.tweets)
+    inside = [
+        [Entity(tweet, span) for span in spans(tweet.words, tweet.tags) if span.start < len(encoded.first)]
+        for tweet, encoded in zip(data.tweets, data.encoded, strict=True)
+    ]
+    entities = tuple(chain.from_iterable(inside))
     if not entities:
         raise DataError("None of these posts has a gold entity before the cut; give labelled posts.")
 
-    vectors: dict[str, np.ndarray] = {}
+    vectors: dict[str, dict[int, list[np.ndarray]]] = {}  # by step, by the post's place
     with model.evaluating():
         for indices in evaluation_batches(data.lengths, batch_size):
             batch = data[indices].to(model.device)
             for name, values in steps(model, model(batch)).items():
                 words = values.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, values.shape[-1]))  # (B, w, d)
-                words = words.float().cpu().numpy()
-                matrix = vectors.setdefault(name, np.empty((len(entities), words.shape[-1]), dtype=np.float32))
-                for at, place in enumerate(indices):
-                    inside = words[at, : len(data.encoded[place].first)]
-                    for row in rows[place]:
-                        span = entities[row].span
-                        matrix[row] = inside[span.start : span.end].mean(0)
-    return EntityVectors(tuple(entities), vectors, beyond=sum(map(len, gold)) - len(entities))
-
-
-# ---- measures ----
+                for place, row in zip(indices, words.float().cpu().numpy(), strict=True):
+                    row = row[: len(data.encoded[place].first)]
+                    means = [row[span.start : span.end].mean(0) for _, span in inside[place]]
+                    vectors.setdefault(name, {})[place] = means
+    matrices = {
+        name: np.array([mean for place in range(len(inside)) for mean in means[place]])
+        for name, means in vectors.items()
+    }
+    return EntityVectors(entities, matrices, beyond=total - len(entities))
 
 
 @dataclass(frozen=True)
 class Purity:
-    """How many of an entity's nearest neighbours share its type."""
+    """What `purity` returns."""
 
     purity: float
     """Share of neighbours of the own type, averaged over entities, in [0, 1]."""
@@ -129,15 +119,10 @@ class Purity:
 
 
 def neighbours(vectors: np.ndarray, k: int = NEIGHBOURS) -> np.ndarray:
-    """The k nearest others of each vector (Euclidean), the nearest first: (N, d) → (N, k) int64.
-
-    Raises:
-        ConfigError: k is not between 1 and N - 1.
-    """
-    if not 1 <= k < len(vectors):
-        raise ConfigError(
-            f"k is {k}, but each of these {len(vectors)} entities has {len(vectors) - 1} others; choose k among them."
-        )
+    """The k nearest others of each vector (Euclidean), the nearest first: (N, d) → (N, k) int64; 1 ≤ k < N."""
+    count = len(vectors)
+    if not 1 <= k < count:
+        raise ConfigError(f"k is {k}, but each of these {count} entities has {count - 1} others; choose k among them.")
     search = NearestNeighbors(n_neighbors=k).fit(vectors.astype(np.float64))
     return search.kneighbors(return_distance=False)  # without arguments: no vector is its own neighbour
 
@@ -146,12 +131,8 @@ def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.n
     """k-NN purity: the share of an entity's k nearest neighbours that have its type, averaged over entities.
 
     Args:
-        vectors: (N, d).
-        types: (N,).
-        of: (N,) bool, the entities to average over; all by default. Neighbours come from all N either way.
-
-    Raises:
-        ConfigError: k is not between 1 and N - 1, or no entity to average over.
+        vectors, types: (N, d) and (N,), with 1 ≤ k < N.
+        of: (N,) bool, the entities to average over, at least one; all by default. Neighbours come from all N either way.
     """
     of = np.ones(len(types), dtype=bool) if of is None else of
     if not of.any():
@@ -163,34 +144,25 @@ def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.n
 
 
 def silhouette(vectors: np.ndarray, types: np.ndarray) -> float:
-    """Mean silhouette of the types (Euclidean), in [-1, 1]: 0 where a type is no closer to itself than to the next.
-
-    Raises:
-        ConfigError: fewer than two types.
-    """
+    """Mean silhouette of at least two types (Euclidean), in [-1, 1]: 0 if a type is no closer to itself than to the next."""
     if len(np.unique(types)) < 2:
-        raise ConfigError(
-            "A silhouette compares types, and there are fewer than two here; give entities of more types."
-        )
+        raise ConfigError("A silhouette compares types, and here are fewer than two; give entities of more types.")
     return float(silhouette_score(vectors.astype(np.float64), types))
 
 
 def tsne(vectors: np.ndarray, dimensions: int, perplexity: float = PERPLEXITY, iterations: int = 1000) -> np.ndarray:
-    """t-SNE started from the principal components, with a fixed seed: (N, d) → (N, dimensions) float32.
-
-    Raises:
-        ConfigError: a perplexity that is not smaller than N.
-    """
-    if not 0 < perplexity < len(vectors):
-        raise ConfigError(
-            f"The perplexity is {perplexity:g}, but there are {len(vectors)} entities; choose one between 0 and that."
-        )
+    """t-SNE from the principal components, with a fixed seed: (N, d) → (N, dimensions) float32; 0 < perplexity < N."""
     count = len(vectors)
+    if not 0 < perplexity < count:
+        raise ConfigError(
+            f"The perplexity is {perplexity:g}, but there are {count} entities; choose it between 0 and {count}."
+        )
     # scikit-learn's own rate, N / 48 but at least 50, scatters a hundred points far too widely in 3D.
     rate: Any = min(max(count / 48, 50), count / 12)  # a number, which scikit-learn's annotation does not know
-    return TSNE(
+    method = TSNE(
         dimensions, perplexity=perplexity, max_iter=iterations, learning_rate=rate, init="pca", random_state=0
-    ).fit_transform(vectors)
+    )
+    return method.fit_transform(vectors)
 
 
 def measure(entities: EntityVectors) -> dict[str, dict[str, Any]]:
@@ -213,9 +185,7 @@ def collect(model: MGIPS, corpus: Corpus, seed: int, coordinates: bool = False) 
     """What Figure 11 is drawn from: the test split's entities in a trained model and in the one it started from.
 
     Args:
-        model: trained.
-        corpus: what it was trained on; the start's vocabulary comes from its training split.
-        seed: the run's.
+        model, corpus, seed: of a run; the start's vocabulary comes from the training split.
         coordinates: add the t-SNE in 3D and 2D (half a minute), and which entity is where. Posts are kept by id,
             without their words.
 
@@ -224,19 +194,17 @@ def collect(model: MGIPS, corpus: Corpus, seed: int, coordinates: bool = False) 
         with coordinates also "perplexity", "entities" (id, type, first word and word after the last), and in every
         step "xyz" and "xy".
     """
-    untrained = MGIPS.build(model.config, corpus.train, seed).to(model.device)
+    start = MGIPS.build(model.config, corpus.train, seed).to(model.device)
     data = TweetDataset(corpus.test, model.batcher, progress=False)
+    trained, untrained = entity_vectors(model, data), entity_vectors(start, data)
     record: dict[str, Any] = {"split": "test", "k": NEIGHBOURS}
-    found = {"trained": entity_vectors(model, data), "untrained": entity_vectors(untrained, data)}
-    record |= {name: measure(entities) for name, entities in found.items()}
-    record["beyond"] = found["trained"].beyond
+    record |= {"trained": measure(trained), "untrained": measure(untrained), "beyond": trained.beyond}
     if coordinates:
-        entities = found["trained"].entities
-        record["perplexity"] = min(PERPLEXITY, (len(entities) - 1) // 3)  # a third of the entities at most
-        record["entities"] = [[tweet.id, span.type, span.start, span.end] for tweet, span in entities]
-        for name, model_vectors in found.items():
-            for step, matrix in model_vectors.steps.items():
-                for axes, dimensions in (("xyz", 3), ("xy", 2)):
-                    points = tsne(matrix, dimensions, record["perplexity"])
+        record["perplexity"] = min(PERPLEXITY, (len(trained) - 1) // 3)  # a third of the entities at most
+        record["entities"] = [[tweet.id, span.type, span.start, span.end] for tweet, span in trained.entities]
+        for name, vectors in (("trained", trained), ("untrained", untrained)):
+            for step, matrix in vectors.steps.items():
+                for axes in ("xyz", "xy"):
+                    points = tsne(matrix, len(axes), record["perplexity"])
                     record[name][step][axes] = points.astype(float).round(2).tolist()
     return record

@@ -31,7 +31,6 @@ class Result:
     counts: np.ndarray
     """(N, 3), see `mgips.lab.stats.tweet_counts`."""
     record: dict[str, Any]
-    """The whole file."""
 
 
 def grid_corpus(name: str, seed: int, root: str | Path | None = None) -> Corpus:
@@ -45,12 +44,7 @@ def result_path(folder: str | Path, grid: str, row: str, seed: int, corpus: str 
 
 
 def load_results(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> dict[str, list[Result]]:
-    """The existing runs of a grid, row by row in the grid's order, seeds in order.
-
-    Raises:
-        ConfigError: there is no such grid.
-        DataError: a file that cannot be read.
-    """
+    """The existing runs of a grid, row by row in the grid's order, seeds in order; a DataError for an unreadable file."""
     results: dict[str, list[Result]] = {row.name: [] for row in find_grid(name).rows}
     for path in sorted((Path(folder) / name / corpus).glob("*.json")):
         try:
@@ -66,14 +60,7 @@ def load_results(name: str, corpus: str = "tinytweets", folder: str | Path = RES
 def still_to_run(
     name: str, corpus: str, folder: str | Path, rows: Sequence[str] = (), seeds: Sequence[int] = ()
 ) -> list[tuple[Row, int]]:
-    """The runs without a file, row by row.
-
-    Args:
-        rows, seeds: only these; all of the grid's by default.
-
-    Raises:
-        ConfigError: no such grid or row.
-    """
+    """The runs without a file, row by row: of these rows and seeds, or all of the grid's. ConfigError: no such row."""
     grid = find_grid(name)
     known = [row.name for row in grid.rows]
     if unknown := {*rows} - {*known}:

@@ -12,8 +12,6 @@ from seqeval.metrics.sequence_labeling import get_entities
 
 from mgips.errors import MGIPSError
 
-# ---- what the scores are made of ----
-
 
 def entity_counts(gold: Iterable[Collection[Hashable]], predicted: Iterable[Collection[Hashable]]) -> np.ndarray:
     """Right, predicted and gold entities of each post: (N, 3) int64. An entity is right if both hold it."""
@@ -37,8 +35,6 @@ def _f1(totals: np.ndarray) -> np.ndarray:
     return 2 * right / np.maximum(1, predicted + gold)
 
 
-# ---- numbers with their intervals ----
-
 NO_DIFFERENCE = "no detectable difference"
 Verdict = Literal["helps", "hurts", "no detectable difference"]
 
@@ -49,9 +45,8 @@ class Difference:
 
     difference: float
     low: float
-    """95 % interval, lower end."""
     high: float
-    """95 % interval, upper end."""
+    """Ends of the 95 % interval."""
     p: float
     """Two-sided p-value of no difference. Bootstrap: twice the share of samples on the other side of zero."""
 
@@ -97,9 +92,6 @@ class Estimate:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
 
 
-# ---- bootstrap over seeds and posts ----
-
-
 def paired_bootstrap(
     first: Sequence[np.ndarray], second: Sequence[np.ndarray], draws: int = 5000, seed: int = 0
 ) -> Difference:
@@ -112,9 +104,8 @@ def paired_bootstrap(
     Raises:
         MGIPSError: the two were not measured on the same posts.
     """
-    if len(first) != len(second) or any(
-        len(a) != len(b) or (a[:, 2] != b[:, 2]).any() for a, b in zip(first, second, strict=False)
-    ):
+    golds = [[counts[:, 2].tolist() for counts in system] for system in (first, second)]
+    if golds[0] != golds[1]:
         raise MGIPSError(
             "The two systems were not scored on the same tweets; compare runs of the same seeds and corpus."
         )
@@ -129,13 +120,9 @@ def paired_bootstrap(
 
 
 def f1_interval(counts: Sequence[np.ndarray], draws: int = 5000, seed: int = 0) -> Estimate:
-    """One system's F1, averaged over seeds, with a percentile bootstrap interval over seeds and posts.
+    """One system's F1, averaged over seeds, with a percentile bootstrap interval; arguments as in `paired_bootstrap`.
 
-    The bootstrap of a system without a mistake has none either, and the interval is a point.
-
-    Args:
-        counts: one array of `tweet_counts` per seed, (N, 3) each.
-        draws: bootstrap samples, drawn as in `paired_bootstrap`. A sample without any entity counts as F1 = 0.
+    A sample without any entity counts as F1 = 0. A system without a mistake has none in any sample: a point.
     """
     samples = np.zeros(draws)
     for rows, place, weights in _resampled([len(a) for a in counts], draws, seed):
@@ -159,9 +146,6 @@ def _resampled(sizes: Sequence[int], draws: int, seed: int) -> Iterator[tuple[np
             yield rows, place, rng.multinomial(size, np.full(size, 1 / size), size=len(rows))  # (samples, N)
 
 
-# ---- t-intervals over seeds ----
-
-
 def t_interval(values: Sequence[float]) -> Estimate:
     """The mean of one value per seed, with its 95 % t-interval; a single seed gives a point."""
     mean = float(np.mean(values))
@@ -180,19 +164,13 @@ def t_difference(differences: Sequence[float]) -> Difference:
     return Difference(mean.value, mean.low, mean.high, float(p))
 
 
-# ---- posts whose tags change ----
-
-
 def flips(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> np.ndarray:
     """Posts whose predicted tags differ in any word: (N,) bool."""
     return np.array([list(a) != list(b) for a, b in zip(first, second, strict=True)], dtype=bool)
 
 
 def flip_rate(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -> Estimate:
-    """Share of posts whose predicted tags differ, with Wilson's interval for a share of independent posts.
-
-    Without any post nothing is known: 0, between 0 and 1.
-    """
+    """Share of posts whose predicted tags differ, with Wilson's interval; without any post 0, between 0 and 1."""
     changed = flips(first, second)
     if not len(changed):
         return Estimate(0.0, 0.0, 1.0, 0)

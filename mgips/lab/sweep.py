@@ -62,7 +62,10 @@ def run_row(
     data = part_of(grid_corpus(corpus, seed, root), row.share, seed)
     if any(row.leak):
         data = leaky(data, *row.leak)
-    model, config = preset(base, row.variant, **{**row.changes, **row.settings, **_fitting(row, changes), "seed": seed})
+    changes = dict(changes or {})
+    if "text_encoder" in VARIANTS[row.variant]:  # the variant brings its own
+        changes.pop("text_encoder", None)
+    model, config = preset(base, row.variant, **{**row.changes, **row.settings, **changes, "seed": seed})
     watcher = TestWatcher(data) if "by_test" in row.collect else None
     with one_thread():
         start = edited(row.edit, model, data.train, seed) if row.edit else model
@@ -76,9 +79,7 @@ def run_row(
         if model.contrast and all(tweet.truth is not None for tweet in data.test):
             mining = vars(mining_precision(run.model, run.data["test"], config.batch_size))
         basis = describe_run(data, run.model, config, fresh_accelerator(config))
-        collected = {
-            name: collect(run.model, data, seed) for name, collect in COLLECTORS.items() if name in row.collect
-        }
+        collected = {n: collect(run.model, data, seed) for n, collect in COLLECTORS.items() if n in row.collect}
     if watcher is not None:
         collected["by_test"] = watcher.record(run.epoch)
     for name in ("text_encoder", "image_encoder"):  # a folder's name is enough: its path says nothing about the model
@@ -87,30 +88,14 @@ def run_row(
     if corpus == "tinytweets":
         basis["corpus"]["generator"] = VERSION
     return {
-        "row": row.name,
-        "label": row.label,
-        "seed": seed,
-        "preset": base,
-        "variant": row.variant,
-        "share": row.share,
-        "edit": row.edit,
-        "leak": row.leak,
+        **{"row": row.name, "label": row.label, "seed": seed, "preset": base},
+        **{"variant": row.variant, "share": row.share, "edit": row.edit, "leak": row.leak},
         **basis,
-        "started": date,
-        "epoch": run.epoch,
-        "dev_f1": run.dev.f1,
-        "test": run.test.to_dict(),
-        "mining": mining,
+        **{"started": date, "epoch": run.epoch, "dev_f1": run.dev.f1, "test": run.test.to_dict(), "mining": mining},
         "seconds": round(time.perf_counter() - started, 1),
         **collected,
         "counts": tweet_counts([tweet.tags for tweet in data.test], predicted).tolist(),
     }
-
-
-def _fitting(row: Row, changes: dict[str, Any] | None) -> dict[str, Any]:
-    """The changes that every row gets, without the text encoder for a variant that brings its own."""
-    own = "text_encoder" in VARIANTS[row.variant]
-    return {name: value for name, value in (changes or {}).items() if not (own and name == "text_encoder")}
 
 
 COLLECTORS: dict[str, Callable[[MGIPS, Corpus, int], Any]] = {
@@ -139,7 +124,6 @@ def sweep(
     """Run what a grid still lacks; returns the number of runs.
 
     Args:
-        corpus, root: which corpus, and where it is.
         base: the preset that every row starts from; the grid's own by default.
         changes: fields of ModelConfig or TrainConfig for every row: an encoder's folder, say.
         rows, seeds: only these; the grid's own by default.
@@ -151,6 +135,9 @@ def sweep(
         RunError: runs that failed, after all others were saved.
     """
     grid = find_grid(name)
+    if not jobs:
+        one = torch.cuda.is_available() or not hasattr(os, "sched_getaffinity")
+        jobs = 1 if one else len(os.sched_getaffinity(0))
     runs = [
         (row if base in ("", grid.base) else replace(row, settings={}), seed)
         for row, seed in still_to_run(name, corpus, folder, rows, seeds)
@@ -158,12 +145,10 @@ def sweep(
     runs.sort(key=lambda run: run[1])  # seed by seed: an interrupted sweep then has every row of the first seeds
     failed = []
     with (
-        ProcessPoolExecutor(jobs or default_jobs(), mp_context=multiprocessing.get_context("spawn")) as pool,
+        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
         tqdm(total=len(runs), desc=name, unit="run", disable=not progress) as bar,
     ):
-        running = {
-            pool.submit(run_row, row, seed, corpus, root, base or grid.base, changes): (row, seed) for row, seed in runs
-        }
+        running = {pool.submit(run_row, *run, corpus, root, base or grid.base, changes): run for run in runs}
         for future in as_completed(running):
             row, seed = running[future]
             try:
@@ -175,15 +160,9 @@ def sweep(
                 bar.set_postfix_str(f"{row.name} s{seed}: F1 {100 * record['test']['f1']:.1f}")
             bar.update()
     if failed:
-        raise RunError(
-            f"{len(failed)} of {len(runs)} runs failed: {'; '.join(failed)}. The others are saved; run it again."
-        )
+        reasons = "; ".join(failed)
+        raise RunError(f"{len(failed)} of {len(runs)} runs failed: {reasons}. The others are saved; run it again.")
     return len(runs)
-
-
-def default_jobs() -> int:
-    """Runs at a time: one per core, or one where a GPU does the work."""
-    return 1 if torch.cuda.is_available() else len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def _as_json(record: dict[str, Any]) -> bytes:

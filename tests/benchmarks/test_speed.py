@@ -4,8 +4,6 @@ Timings are process-CPU seconds on one thread, the two sides taken in turn, the 
 a ratio survives a busy machine and a slow one. Nothing here fails for being slow; it is a measurement.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import gc
 import os
@@ -15,8 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torchcrf
-from builders import loss_of
-from torch.utils._python_dispatch import TorchDispatchMode
+from builders import HostReads, loss_of
 
 from mgips.config import RANDOM, TrainConfig, preset
 from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
@@ -126,22 +123,6 @@ def test_crf(benchmark, length):
     tell(benchmark, f"CRF decoding ÷ pytorch-crf, T = {length}", c / d, 0.40)
 
 
-class Syncs(TorchDispatchMode):
-    """Counts operations that make a GPU's host wait: reading a value, or a shape that depends on values."""
-
-    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "is_nonzero", "equal", "unique")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        name = func.name().removeprefix("aten::").split(".")[0]
-        if name in self.WAITING:
-            self.found.append(name)
-        return func(*args, **(kwargs or {}))
-
-
 def test_host_syncs(benchmark):
     """Operations that wait for the device in a training step; reads of results in decoding a batch."""
     tweets = tinytweets(sizes=(64, 1, 1)).train
@@ -150,24 +131,19 @@ def test_host_syncs(benchmark):
     parameter_groups(model, TrainConfig())
 
     def step():
-        with Syncs() as syncs:
+        with HostReads() as syncs:
             loss_of(model, batch).total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        return len(syncs.found)
+        return syncs.count
 
     tell(benchmark, "host syncs in a training step", benchmark.pedantic(step, rounds=1), 0)
 
     reads: list[int] = []
     original = torch.Tensor.tolist
-
-    def counted(tensor):
-        reads.append(1)
-        return original(tensor)
-
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad(), Syncs() as syncs:
-        patch.setattr(torch.Tensor, "tolist", counted)
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad(), HostReads() as syncs:
+        patch.setattr(torch.Tensor, "tolist", lambda tensor: reads.append(1) or original(tensor))
         model.crf.decode(model.eval()(batch).emissions, batch.word_mask)
-    tell(benchmark, "host syncs in decoding a batch", len(reads) + len(syncs.found), 1)
+    tell(benchmark, "host syncs in decoding a batch", len(reads) + syncs.count, 1)
 
 
 def test_loader_against_step(benchmark):

@@ -2,9 +2,8 @@
 
     python -m pytest -m browser tests/browser
 
-Each test opens a copy of a notebook (or, where that is not written yet, a cell that makes its inspector), runs all
-of its cells, uses the controls as a reader would, and looks at the page. With MGIPS_SCREENSHOTS a folder, pictures
-of the pages stay there.
+Each test opens a copy of a notebook, runs all of its cells, uses the controls as a reader would, and looks at the
+page. With MGIPS_SCREENSHOTS a folder, pictures of the pages stay there.
 """
 
 import json
@@ -36,26 +35,19 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 pytest.importorskip("jupyterlab", reason="JupyterLab is not installed: pip install -e '.[notebooks]'")
 expect = playwright.expect
 
-START = """
-from mgips.config import preset
-from mgips.data.tinytweets.posts import tinytweets
-from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
-from mgips.model.mgips import MGIPS
-corpus = tinytweets(sizes=(32, 16, 64))
-model = MGIPS.build(preset("tiny")[0], corpus.train, seed=0).eval()
-"""
 KERNEL_READY = """() => {
     const context = window.jupyterapp.shell.currentWidget?.sessionContext, kernel = context?.session?.kernel;
     return context?.isReady && kernel?.connectionStatus === 'connected' && kernel?.status === 'idle';
 }"""
 """The page says idle before there is a kernel, and cells that run too early are forgotten."""
-NOTEBOOKS = {
-    "02_mutual_attention": "inspect_attention(model, corpus.test)",
-    "03_mge_row_column_weights": "inspect_mge(model, corpus.test)",
-    "05_pair_mining": "inspector = inspect_pairs(model, corpus)\ninspector",
-    "09_tsne_3d": "inspect_tsne(model, corpus)",
+INSPECTORS = {
+    "02_mutual_attention": "mgips-attention",
+    "03_mge_row_column_weights": "mgips-mge",
+    "05_pair_mining": "mgips-pairs",
+    "08_case_studies": "mgips-swap",
+    "09_tsne_3d": "mgips-tsne",
 }
-"""Where a notebook is not there: what makes its inspector."""
+"""The CSS class of the inspector in each notebook that has one."""
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +55,10 @@ def lab(tmp_path_factory):
     """JupyterLab on copies of the notebooks, with settings of its own; its address and its folder."""
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
-    if (ROOT / "notebooks").is_dir():
-        shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
-    folder.mkdir(exist_ok=True)
+    shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     if (ROOT / "runs" / "lessons").is_dir():  # models that the notebooks would train first
         shutil.copytree(ROOT / "runs" / "lessons", home / "runs" / "lessons")
-    if (ROOT / "figures" / "data").is_dir():  # the committed runs that some of them read
-        shutil.copytree(ROOT / "figures" / "data", home / "figures" / "data")
-    for name, cell in NOTEBOOKS.items():
-        if not (folder / f"{name}.ipynb").exists():
-            write_notebook(folder / f"{name}.ipynb", [START, cell])
+    shutil.copytree(ROOT / "figures" / "data", home / "figures" / "data")  # the committed runs that some of them read
     kernel = home / "data" / "kernels" / "python3"  # this very interpreter, whatever else is registered
     kernel.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
@@ -87,15 +73,9 @@ def lab(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = {
-        "JUPYTER_CONFIG_DIR": home / "config",
-        "JUPYTER_DATA_DIR": home / "data",
-        "JUPYTER_RUNTIME_DIR": home / "runtime",
-        "JUPYTERLAB_SETTINGS_DIR": home / "settings",
-        "JUPYTERLAB_WORKSPACES_DIR": home / "workspaces",
-        "IPYTHONDIR": home / "ipython",
-        "OMP_NUM_THREADS": "1",
-    }
+    places = ("JUPYTER_CONFIG", "JUPYTER_DATA", "JUPYTER_RUNTIME", "JUPYTERLAB_SETTINGS", "JUPYTERLAB_WORKSPACES")
+    settings = {f"{place}_DIR": home / place.split("_")[1].lower() for place in places}
+    settings |= {"IPYTHONDIR": home / "ipython", "OMP_NUM_THREADS": "1"}
     options = [
         "--no-browser",
         "--allow-root",
@@ -136,25 +116,6 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-2000:]}")
 
 
-def write_notebook(path: Path, cells: list[str]) -> None:
-    """A notebook of code cells."""
-    made = [
-        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": cell}
-        for i, cell in enumerate(cells)
-    ]
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    path.write_text(
-        json.dumps(
-            {
-                "cells": made,
-                "metadata": {"kernelspec": kernel, "language_info": {"name": "python"}},
-                "nbformat": 4,
-                "nbformat_minor": 5,
-            }
-        )
-    )
-
-
 @pytest.fixture(scope="module")
 def chromium():
     with playwright.sync_playwright() as tools:
@@ -165,13 +126,13 @@ def chromium():
 
 @pytest.fixture
 def ran(lab, chromium):
-    """Opens a notebook, runs all of its cells, and gives the page and the inspector of a class."""
+    """Opens a notebook, runs all of its cells, and gives the page and the notebook's inspector."""
     address, _ = lab
     context = chromium.new_context(viewport={"width": 1280, "height": 800})
     page = context.new_page()
     keep = os.environ.get("MGIPS_SCREENSHOTS")
 
-    def run(name: str, css_class: str = "jp-Notebook"):
+    def run(name: str):
         page.goto(f"{address}/lab/tree/{name}.ipynb?reset", timeout=LOOK * 2)
         page.wait_for_function("window.jupyterapp && document.querySelector('.jp-NotebookPanel')", timeout=LOOK * 2)
         idle = page.locator(".jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status=idle]")
@@ -181,7 +142,7 @@ def ran(lab, chromium):
         command(page, "notebook:run-all-cells", RUN_ALL)
         idle.wait_for(timeout=LOOK)
         page.set_default_timeout(LOOK)
-        inspector = page.locator(f".{css_class}").first
+        inspector = page.locator(f".{INSPECTORS.get(name, 'jp-Notebook')}").first
         inspector.scroll_into_view_if_needed()
         expect(inspector).to_be_visible(timeout=LOOK)
         return page, inspector
@@ -209,8 +170,10 @@ def key(slider, name: str) -> None:
     handle.press(name)
 
 
-def no_error(inspector) -> None:
+def finish(inspector) -> None:
+    """No error shows; the inspector is what a screenshot then shows."""
     expect(inspector.locator(".mgips-error").first).to_be_hidden()
+    inspector.evaluate("node => node.scrollIntoView()")
 
 
 def changed(view, before: str) -> str:
@@ -270,17 +233,7 @@ CELLS = """() => {
 }"""
 
 
-RUNNERS = [
-    "00_tour",
-    "01_embedding",
-    "04_interweave_and_gate",
-    "06_training",
-    "07_ablation_and_sensitivity",
-    "10_paper_release_and_us",
-]
-
-
-@pytest.mark.parametrize("name", RUNNERS)
+@pytest.mark.parametrize("name", sorted({path.stem for path in ROOT.glob("notebooks/*.ipynb")} - INSPECTORS.keys()))
 def test_it_runs_from_top_to_bottom(ran, name):
     """The notebooks without an inspector; the others are run by the tests of theirs."""
     page, _ = ran(name)
@@ -294,7 +247,7 @@ def test_it_runs_from_top_to_bottom(ran, name):
 
 
 def test_pairs(ran, lab):
-    page, pairs = ran("05_pair_mining", "mgips-pairs")
+    page, pairs = ran("05_pair_mining")
     cards, status = pairs.locator(".mgips-mined:visible"), pairs.locator(".mgips-status")
     shown = pairs.locator(".mgips-post-view b").first
     expect(cards).not_to_have_count(0)
@@ -364,12 +317,11 @@ def test_pairs(ran, lab):
     expect(status).to_contain_text("rows are in")
     (file,) = lab[1].glob("mgips-pairs-*.csv")
     assert len(file.read_text().splitlines()) == 1 + total * (k + 2)
-    no_error(pairs)
-    pairs.evaluate("node => node.scrollIntoView()")
+    finish(pairs)
 
 
 def test_attention(ran):
-    page, attention = ran("02_mutual_attention", "mgips-attention")
+    page, attention = ran("02_mutual_attention")
     inside(page, attention)
     use(
         attention,
@@ -381,21 +333,19 @@ def test_attention(ran):
     )
     inside(page, attention)
     use(attention, ("post", "ArrowRight", ""))
-    no_error(attention)
-    attention.evaluate("node => node.scrollIntoView()")
+    finish(attention)
 
 
 def test_mge(ran):
-    page, mge = ran("03_mge_row_column_weights", "mgips-mge")
+    page, mge = ran("03_mge_row_column_weights")
     inside(page, mge)
     assert "pass X1" in use(mge)
     use(mge, ("pass", "ArrowRight", "pass T1"), ("post", "ArrowRight", ""))
-    no_error(mge)
-    mge.evaluate("node => node.scrollIntoView()")
+    finish(mge)
 
 
 def test_swap(ran):
-    page, swap = ran("08_case_studies", "mgips-swap")
+    page, swap = ran("08_case_studies")
     inside(page, swap)
     first = use(swap)
     assert "with the picture “blank”" in first
@@ -412,12 +362,11 @@ def test_swap(ran):
         if name == "bad.png":
             expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is no picture", timeout=LOOK)
     assert "with the picture “upload”" in changed(swap.locator(".mgips-view"), alt)
-    no_error(swap)
-    swap.evaluate("node => node.scrollIntoView()")
+    finish(swap)
 
 
 def test_tsne(ran):
-    page, entities = ran("09_tsne_3d", "mgips-tsne")
+    page, entities = ran("09_tsne_3d")
     near = entities.locator(".mgips-neighbours")
     inside(page, entities)
     assert "step MGI, perplexity 30" in use(entities)
@@ -428,7 +377,7 @@ def test_tsne(ran):
     expect(near).not_to_have_text(posts)
     use(entities, ("turn", "ArrowLeft", "turned by 285°"), ("step", "embedding", "step embedding, perplexity 50"))
     inside(page, entities)
-    no_error(entities)
+    finish(entities)
     turning = page.locator(".js-plotly-plot")
     turning.scroll_into_view_if_needed()
     expect(turning.get_by_text("▶ Turn")).to_be_visible()

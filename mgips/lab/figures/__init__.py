@@ -10,10 +10,7 @@ if TYPE_CHECKING:
 
 
 def show(figure: Figure, alt: str) -> None:
-    """Show a figure in a notebook as a picture with an alternative text, and close it.
-
-    Args:
-        alt: what a reader who cannot see the picture should know about it, in a sentence.
+    """Show a figure in a notebook, and close it. `alt` is what a reader who cannot see the picture should know about it.
 
     Raises:
         ValueError: a figure without a title, or an empty `alt`.

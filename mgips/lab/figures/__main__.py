@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import matplotlib
-import matplotlib.pyplot as plt
 
 from mgips.lab.figures import style
 from mgips.lab.figures.architecture import architecture
@@ -14,6 +13,7 @@ from mgips.lab.figures.cases import fig9, fig10
 from mgips.lab.figures.grids import fig6, fig7, fig8, protocol, switches, table2_text, table3
 from mgips.lab.figures.mining import fig5
 from mgips.lab.figures.probe import fig_probe
+from mgips.lab.figures.shared import write
 from mgips.lab.figures.tsne import fig11, fig11_html
 
 FIGURES = {
@@ -37,12 +37,8 @@ def main(folder: Path) -> None:
     """Write each figure as PNG and SVG, and the turning t-SNE as a page that works offline."""
     matplotlib.use("agg")
     style.use()
-    folder.mkdir(parents=True, exist_ok=True)
     for name, draw in FIGURES.items():
-        figure = draw()
-        figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
-        plt.close(figure)
+        write(draw(), folder, name)
         print(folder / f"{name}.png")
     turning = fig11_html()
     if turning is not None:

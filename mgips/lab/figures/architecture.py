@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -21,20 +23,15 @@ def architecture() -> Figure:
     figure = Figure(figsize=(WIDE, HIGH))
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, WIDE), ylim=(0, HIGH))
     ax.axis("off")
-    _inputs(ax)
-    _towers(ax)
-    _interweave(ax)
-    _outputs(ax)
+    for part in (_inputs, _towers, _interweave, _outputs):
+        part(ax)
     return figure
 
 
 def box(ax: Axes, x: float, y: float, width: float, height: float, text: str, colour: str, size: float = 10.5) -> None:
     """A rounded box with its middle at (x, y)."""
-    shape = FancyBboxPatch(
-        (x - width / 2, y - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.12",
-        facecolor=colour + "1F", edgecolor=colour, linewidth=1.5, zorder=2,
-    )  # fmt: skip
-    ax.add_patch(shape)
+    place, look = (x - width / 2, y - height / 2), {"facecolor": colour + "1F", "edgecolor": colour, "linewidth": 1.5}
+    ax.add_patch(FancyBboxPatch(place, width, height, boxstyle="round,pad=0,rounding_size=0.12", zorder=2, **look))
     ax.text(x, y, text, ha="center", va="center", fontsize=size, zorder=3, linespacing=1.35)
 
 
@@ -57,15 +54,13 @@ def _inputs(ax: Axes) -> None:
     tweet = next(t for t in posts if t.truth.related and t.truth.ambiguous and len(t.words) < 9)
     (start, end), kind = tweet.truth.ambiguous[0], tweet.truth.means
     for i, word in enumerate(tweet.words):
-        named = start <= i < end
-        ax.text(
-            0.95, UP + 0.14 * len(tweet.words) - 0.28 * i - 0.14, word, ha="center", va="center", fontsize=9.5,
-            color=ENTITY[kind] if named else "black", weight="bold" if named else "normal",
-        )  # fmt: skip
+        look: dict[str, Any] = {"color": ENTITY[kind], "weight": "bold"} if start <= i < end else {}
+        height = UP + 0.14 * len(tweet.words) - 0.28 * i - 0.14
+        ax.text(0.95, height, word, ha="center", va="center", fontsize=9.5, **look)
     crops, _ = crop_array(tweet, size=96)
+    left, side = 0.42, 0.95
     for i, crop in enumerate(crops):
-        left, low = 0.42, DOWN + 0.7 - 1.02 * i
-        side = 0.95
+        low = DOWN + 0.7 - 1.02 * i
         ax.imshow(np.asarray(crop), extent=(left, left + side, low, low + side), aspect="auto", zorder=2)
         for k in range(5):
             ax.plot([left, left + side], [low + k * side / 4] * 2, color="white", lw=0.7, zorder=3)
@@ -95,8 +90,7 @@ def _towers(ax: Axes) -> None:
 
 def _interweave(ax: Axes) -> None:
     stage(ax, 7.55, 12.35, "Multi-granularity interweave", "§3.3, eqs 5-13")
-    guides = ((8.45, "image", IMAGE), (9.95, "text", TEXT), (11.45, "image", IMAGE))
-    for x, guide, colour in guides:
+    for x, guide, colour in ((8.45, "image", IMAGE), (9.95, "text", TEXT), (11.45, "image", IMAGE)):
         box(ax, x, MIDDLE, 1.2, 1.5, f"MGE\n{guide}-guided\n\nrow weights,\ncolumn weights", colour, 8.8)
     box(ax, 11.45, UP, 1.3, 1.0, "pre-post\ngate", TEXT)
     box(ax, 11.45, DOWN, 1.3, 1.0, "pre-post\ngate", IMAGE)
@@ -134,15 +128,13 @@ def _outputs(ax: Axes) -> None:
     rng = np.random.RandomState(2)
     score = 0.25 * rng.rand(6, 6) + 0.55 * np.kron(np.eye(3), np.ones((2, 2))) * rng.uniform(0.7, 1.2, (6, 6))
     cell = side / 6
-    for i in range(6):
-        best = np.argsort(-score[i])[:2]
-        for j in range(6):
-            x, y = left + j * cell, low + (5 - i) * cell
-            shade = f"{1 - score[i, j] / 1.1:.2f}"
-            ax.add_patch(Rectangle((x, y), cell, cell, facecolor=shade, edgecolor="white", lw=0.6, zorder=2))
-            if j in best:
-                inner = (x + 0.03, y + 0.03), cell - 0.06, cell - 0.06
-                ax.add_patch(Rectangle(*inner, facecolor="none", edgecolor="#E69F00", lw=2, zorder=3))
+    for (i, j), value in np.ndenumerate(score):
+        x, y = left + j * cell, low + (5 - i) * cell
+        shade = f"{1 - value / 1.1:.2f}"
+        ax.add_patch(Rectangle((x, y), cell, cell, facecolor=shade, edgecolor="white", lw=0.6, zorder=2))
+        if value >= np.sort(score[i])[-2]:
+            inner = (x + 0.03, y + 0.03), cell - 0.06, cell - 0.06
+            ax.add_patch(Rectangle(*inner, facecolor="none", edgecolor="#E69F00", lw=2, zorder=3))
     small = {"fontsize": 9.5, "ha": "center", "va": "center"}
     ax.text(left + side / 2, low + side + 0.17, "images of the batch", color=IMAGE, **small)
     ax.text(left - 0.14, low + side / 2, "texts", color=TEXT, rotation=90, **small)

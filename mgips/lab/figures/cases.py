@@ -13,12 +13,11 @@ from matplotlib.patches import Rectangle
 from mgips.data.corpus import Tweet
 from mgips.data.pictures import picture_of
 from mgips.data.spans import Span, spans
-from mgips.lab.cases import GRID, RULES, Case, Rule, Tally, choose, load_answers, tally
+from mgips.lab.cases import GRID, RULES, Answers, Case, Rule, Tally, choose, load_answers, tally
 from mgips.lab.error_kinds import matched
-from mgips.lab.figures.shared import incomplete, measured_on
+from mgips.lab.figures.shared import Results, of_grid
 from mgips.lab.figures.style import CYCLE, ENTITY, GREY, LOSS
 from mgips.lab.figures.text import fitted, flow, text_width
-from mgips.lab.results import RESULTS, load_results
 
 WIDTH, MARGIN = 11.0, 0.2
 """Of a card, in inches."""
@@ -28,32 +27,28 @@ LINE = 0.24
 """From line to line."""
 
 
-def fig9(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid(GRID)
+def fig9(results: Results, corpus: str, folder: str | Path) -> Figure:
     """Cases (a) and (b): right only with IPS-CL; right in spite of an unrelated picture."""
-    return _figure(RULES[:2], corpus, folder)
+    return _figure(RULES[:2], results, load_answers(corpus, folder))
 
 
-def fig10(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid(GRID)
+def fig10(results: Results, corpus: str, folder: str | Path) -> Figure:
     """Case (c): the full model is wrong, and another variant is right."""
-    return _figure(RULES[2:], corpus, folder)
+    return _figure(RULES[2:], results, load_answers(corpus, folder))
 
 
-def _figure(rules: Sequence[Rule], corpus: str, folder: str | Path) -> Figure:
-    if gap := incomplete(GRID, corpus, folder):
-        return gap
-    answers, results = load_answers(corpus, folder), load_results(GRID, corpus, folder)
+def _figure(rules: Sequence[Rule], results: Results, answers: Sequence[Answers]) -> Figure:
     labels = {row: runs[0].record["label"] for row, runs in results.items()}
-    figure = cards([(rule, choose(rule, answers), tally(rule, answers)) for rule in rules], labels)
-    measured_on(figure, results)
-    return figure
+    return cards([(rule, choose(rule, answers), tally(rule, answers)) for rule in rules], labels)
 
 
 def cards(cases: Sequence[tuple[Rule, Case | None, Tally]], labels: Mapping[str, str]) -> Figure:
     """A card for each case, below each other, under a title that says how often each pattern and its reverse occur.
 
-    Args:
-        cases: a rule, the case chosen by it (None where no post fits) and its count over all seeds.
-        labels: what the variants are called, by the row of the grid, in the order of the table.
+    Cases are a rule, the case chosen by it (None where no post fits) and its count over all seeds; `labels` are those
+    of the variants, by the row of the grid, in the order of the table.
     """
     heights = [_card_height(case, labels) for _, case, _ in cases]
     head = 0.2 + 0.22 * len(cases)
@@ -115,9 +110,9 @@ def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Ta
     kind = "no image" if tweet.image is None else "related" if tweet.truth.related else "unrelated"
     shown = [(tweet, f"own picture: {kind}", "black")]
     for rank, (other, score, known) in enumerate(case.mined, 1):
-        own = " (own)" if other.id == tweet.id else ""
-        sign = "✓ relevant" if known else "✗ not relevant"
-        shown.append((other, f"mined {rank}{own}: {score:.2f}\n{sign}", LOSS if known else "#cccccc"))
+        caption = f"mined {rank}{' (own)' if other.id == tweet.id else ''}: {score:.2f}\n"
+        caption += "✓ relevant" if known else "✗ not relevant"
+        shown.append((other, caption, LOSS if known else "#cccccc"))
     for column, (other, caption, frame) in enumerate(shown):
         x = MARGIN + column * (SIDE + GAP)
         draw_picture(figure, x, y, SIDE, other, frame)
@@ -129,18 +124,17 @@ def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Ta
     first = 1.0
     room = (WIDTH - MARGIN - left - first) / max(1, *map(len, answers.values()))
 
-    def cell(line: int, column: int, content: str, points: float = 9, gap: float = 0.05, **how: Any) -> None:
-        write(left + first + column * room, y - 0.12 - LINE * line, content, points, room - gap, **how)
-
-    for column, entity in enumerate(gold):
-        cell(0, column, entity.text, 8.5, 0.08, weight="bold")
-    write(left, y - 0.12 - LINE, "gold")
-    for column, entity in enumerate(gold):
-        cell(1, column, entity.type)
-    for line, (row, label) in enumerate(labels.items(), 2):
-        write(left, y - 0.12 - LINE * line, label, room=first - 0.05, weight="bold" if row == "full" else "normal")
-        for column, (answer, right) in enumerate(answers[row]):
-            cell(line, column, f"{'✓' if right else '✗'} {answer}", color=LOSS if right else CYCLE[1])
+    head = {"points": 8.5, "room": room - 0.08, "weight": "bold"}
+    table = [("", [(entity.text, head) for entity in gold]), ("gold", [(entity.type, {}) for entity in gold])]
+    for row, label in labels.items():
+        looks = [{"color": LOSS if right else CYCLE[1]} for _, right in answers[row]]
+        signed = [f"{'✓' if right else '✗'} {answer}" for answer, right in answers[row]]
+        table.append((label, list(zip(signed, looks, strict=True))))
+    for number, (label, cells) in enumerate(table):
+        level = y - 0.12 - LINE * number
+        write(left, level, label, room=first - 0.05, weight="bold" if label == labels["full"] else "normal")
+        for column, (content, look) in enumerate(cells):
+            write(left + first + column * room, level, content, **{"room": room - 0.05, **look})
 
 
 def verdicts(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, bool]]:
@@ -173,11 +167,9 @@ def draw_picture(figure: Figure, x: float, top: float, side: float, tweet: Tweet
 def draw_post(
     figure: Figure, x: float, top: float, words: Sequence[str], entities: Sequence[Span], width: float
 ) -> float:
-    """A post's words, its entities tinted by type and followed by the type's name; returns its height in inches.
+    """A post's words, its entities tinted by type and followed by the type's name; returns its height.
 
-    Args:
-        x, top: its upper left corner, in inches from the lower left one of the figure.
-        width: of its lines, in inches.
+    Its upper left corner is (x, top); all lengths are inches, from the lower left corner of the figure.
     """
     wide, high = figure.get_size_inches()
     for content, kind, at, line in _laid_out(words, entities, width):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from mgips.lab.figures.shared import CORPUS_LABELS as CORPUS_LABELS
-from mgips.lab.figures.shared import MARK, dot, incomplete, line, measured_on
+from mgips.lab.figures.shared import MARK, Results, chance_line, dot, incomplete, line, of_grid
 from mgips.lab.figures.style import CYCLE, GREY, LOSS, TEXT
 from mgips.lab.grids import find_grid
 from mgips.lab.paper import tables
@@ -52,73 +53,56 @@ def inflation(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> dict[
     return {name: paired_bootstrap(clean, counts(row, by)) for name, (row, by) in INFLATION.items()}
 
 
-# ---- differences as dots ----
-
-
-def table3(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("table3")
+def table3(results: Results, corpus: str, folder: str | Path) -> Figure:
     """What leaving a part out, or switching one, changes: the difference to the full model with its 95 % interval."""
-    if gap := incomplete("table3", corpus, folder):
-        return gap
-    results, differences = load_results("table3", corpus, folder), compare("table3", corpus, folder)
+    differences = compare("table3", corpus, folder)
     text = differences.pop("text")
     full = 100 * np.mean([run.f1 for run in results["full"]])
     title = f"{summary(differences)}\nfull model {full:.1f}, text only {-100 * text.difference:.1f} points below"
-    figure = against_reference(title, results, differences)
-    measured_on(figure, results)
-    return figure
+    return dots(title, "mean F1 ± sd", [_against_reference(results[row], d) for row, d in differences.items()])
 
 
-def switches(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("switches", "table3")
+def switches(results: Results, corpus: str, folder: str | Path) -> Figure:
     """What each thing that the authors' released code does otherwise changes, against the full model."""
-    if gap := incomplete("switches", corpus, folder) or incomplete("table3", corpus, folder):
-        return gap
-    results, differences = load_results("switches", corpus, folder), compare("switches", corpus, folder)
+    differences = compare("switches", corpus, folder)
+    rows = [_against_reference(results[row], difference) for row, difference in differences.items()]
     # τ is measured in table3, with more seeds, and shown here too
     tau = load_results("table3", corpus, folder)["tau-0.1"]
     differences["tau-0.1"] = compare("table3", corpus, folder)["tau-0.1"]
+    rows.append(_against_reference(tau, differences["tau-0.1"], f" ({len(tau)} seeds)"))
     title = f"Where paper, released code and this package differ, one change at a time:\n{summary(differences)}"
-    more = {"tau-0.1": f" ({len(tau)} seeds)"}
-    figure = against_reference(title, {**results, "tau-0.1": tau}, differences, more)
-    measured_on(figure, results)
-    return figure
+    return dots(title, "mean F1 ± sd", rows)
 
 
-def against_reference(
-    title: str, results: dict[str, list[Result]], differences: dict[str, Difference], more: dict[str, str] | None = None
-) -> Figure:
-    """Rows of a grid as `dots`, beside each its mean F1; `more` is added to labels."""
-    labels = {row: results[row][0].record["label"] + (more or {}).get(row, "") for row in differences}
-    return dots(title, differences, labels, {row: mean_and_spread(results[row]) for row in differences}, "mean F1 ± sd")
+DotRow = tuple[str, str, Difference]
+"""A row of `dots`: its label, what stands beside the dot, and the difference."""
 
 
-def dots(
-    title: str,
-    differences: dict[str, Difference],
-    labels: dict[str, str],
-    beside: dict[str, str],
-    head: str,
-    words: dict[str, str] | None = None,
-) -> Figure:
-    """Differences in F1 with their intervals, one per row.
+def _against_reference(runs: Sequence[Result], difference: Difference, more: str = "") -> DotRow:
+    return runs[0].record["label"] + more, mean_and_spread(runs), difference
 
-    Args:
-        beside, head: the first column to the right of the dots, and its head.
-        words: other words for verdicts.
+
+def dots(title: str, head: str, rows: Sequence[DotRow], words: Mapping[str, str] | None = None) -> Figure:
+    """Differences in F1 with their intervals, one per row; `head` is over the column to their right.
+
+    `words` are other words for verdicts.
     """
-    figure, ax = plt.subplots(figsize=(11.4, 1.95 + 0.36 * len(differences)), layout="constrained")
+    figure, ax = plt.subplots(figsize=(11.4, 1.95 + 0.36 * len(rows)), layout="constrained")
 
     def write(place: float, *columns: str, **how: Any) -> None:
         how |= {"xycoords": ax.get_yaxis_transform(), "textcoords": "offset points", "va": "center"}
         for offset, content in zip((9, 82, 216), columns, strict=True):
             ax.annotate(content, (1, place), xytext=(offset, 0), **how)
 
-    for place, (row, difference) in enumerate(differences.items()):
+    for place, (_, beside, difference) in enumerate(rows):
         dot(ax, difference, place, *MARK[difference.verdict], markersize=7)
         verdict = (words or {}).get(difference.verdict, difference.verdict)
-        write(place, beside[row], verdict, f"{100 * difference.detectable:.1f}")
+        write(place, beside, verdict, f"{100 * difference.detectable:.1f}")
     write(-0.9, head, "verdict", "detectable", fontsize=9, color=GREY)
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set(yticks=range(len(differences)), yticklabels=[labels[row] for row in differences])
+    ax.set(yticks=range(len(rows)), yticklabels=[label for label, *_ in rows])
     ax.set_xlabel(
         "F1 minus the reference's, in points (95 % bootstrap interval over seeds and tweets, one row at a time)\n"
         "detectable: the smallest true difference that the comparison would find with 80 % power"
@@ -128,7 +112,7 @@ def dots(
     return figure
 
 
-def mean_and_spread(runs: list[Result]) -> str:
+def mean_and_spread(runs: Sequence[Result]) -> str:
     """ "85.8 ± 0.7": mean F1 and its standard deviation over seeds, in percent."""
     values = [100 * run.f1 for run in runs]
     return f"{np.mean(values):.1f} ± {np.std(values, ddof=1):.1f}" if len(values) > 1 else f"{values[0]:.1f}"
@@ -142,38 +126,26 @@ def summary(differences: dict[str, Difference]) -> str:
         return f"{count or 'none'} {one if count == 1 else many}"
 
     nothing = some(NO_DIFFERENCE, "makes", "make") + f" {NO_DIFFERENCE}"
-    return (
-        f"Of {len(differences)} changes {some('hurts', 'hurts', 'hurt')}, {some('helps', 'helps', 'help')}, {nothing}"
-    )
+    hurt, helped = some("hurts", "hurts", "hurt"), some("helps", "helps", "help")
+    return f"Of {len(differences)} changes {hurt}, {helped}, {nothing}"
 
 
-def protocol(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("protocol")
+def protocol(results: Results, corpus: str, folder: str | Path) -> Figure:
     """How much higher F1 is when test posts are trained on, when test chooses the epoch, and with both."""
-    if gap := incomplete("protocol", corpus, folder):
-        return gap
-    results, differences = load_results("protocol", corpus, folder), inflation(corpus, folder)
     clean = 100 * float(np.mean([run.f1 for run in results["clean"]]))
     shares = {row.name: row.leak[1] for row in find_grid("protocol").rows}
-    estimates = {
-        name: f"{leak_gain(shares[row], clean):+5.1f}" if shares[row] else "   -  "
-        for name, (row, _) in INFLATION.items()
-    }
-    labels = {
-        name: results[row][0].record["label"] + (" + epoch by test" if by == "by_test" else "")
-        for name, (row, by) in INFLATION.items()
-    } | {"clean, by_test": "epoch chosen by test"}
-    higher = [100 * d.difference for d in differences.values() if d.verdict == "helps"]
+    rows = []
+    for name, difference in inflation(corpus, folder).items():
+        row, by = INFLATION[name]
+        label = results[row][0].record["label"] + (" + epoch by test" if by == "by_test" else "")
+        estimate = f"{leak_gain(shares[row], clean):+5.1f}" if shares[row] else "   -  "
+        rows.append(("epoch chosen by test" if row == "clean" else label, estimate, difference))
+    higher = [100 * difference.difference for *_, difference in rows if difference.verdict == "helps"]
     reads = f"is {min(higher):.1f} to {max(higher):.1f} points higher" if higher else f"shows {NO_DIFFERENCE}"
-    title = (
-        f"With the test split in training or in choosing the epoch, F1 {reads}\n"
-        f"({len(higher)} of {len(differences)} differences are detectable; clean protocol {clean:.1f})"
-    )
-    figure = dots(title, differences, labels, estimates, "by arithmetic", {"helps": "higher", "hurts": "lower"})
-    measured_on(figure, results)
-    return figure
-
-
-# ---- text rows ----
+    title = f"With the test split in training or in choosing the epoch, F1 {reads}\n"
+    title += f"({len(higher)} of {len(rows)} differences are detectable; clean protocol {clean:.1f})"
+    return dots(title, "by arithmetic", rows, {"helps": "higher", "hurts": "lower"})
 
 
 def table2_text(folder: str | Path = RESULTS) -> Figure:
@@ -182,7 +154,7 @@ def table2_text(folder: str | Path = RESULTS) -> Figure:
         if gap := incomplete("table2-text", corpus, folder):
             return gap
     figure, axes = plt.subplots(1, 2, figsize=(10.5, 3.6), layout="constrained", sharey=True)
-    distance, records = [], {}
+    distance, results = [], {}
     for ax, (corpus, name) in zip(axes, tables.CORPORA.items(), strict=True):
         results = load_results("table2-text", corpus, folder)
         right = ax.get_yaxis_transform()
@@ -195,12 +167,11 @@ def table2_text(folder: str | Path = RESULTS) -> Figure:
             ax.plot(printed, place, "D", color="white", markeredgecolor=CYCLE[1], markersize=8, zorder=2)
             ax.text(1.01, place, f"{mean_and_spread(runs)}  ({len(runs)})", transform=right, va="center")
             distance.append(np.mean(values) - printed)
-            records[runs[0].row] = runs[0].record
         ax.set(yticks=range(len(results)), yticklabels=[runs[0].record["label"] for runs in results.values()])
         ax.set(xlabel="test F1", title=name)
         ax.text(1.01, -0.75, "mean ± sd (seeds)", transform=right, fontsize=9, color=GREY)
     axes[0].invert_yaxis()
-    record, longer = records["bert-crf"], records["bilstm-crf"]["train"]["epochs"]
+    record, longer = results["bert-crf"][0].record, results["bilstm-crf"][0].record["train"]["epochs"]
     figure.legend(
         handles=[
             Line2D([], [], color=TEXT, marker="o", linestyle="", alpha=0.5, label="measured here, a dot a seed"),
@@ -211,65 +182,54 @@ def table2_text(folder: str | Path = RESULTS) -> Figure:
         f"epochs (first two rows: random word vectors, {longer} epochs), {record['device']['name']}. seqeval, default reading.",
         loc="outside lower left", ncols=3, frameon=False, fontsize=9, title_fontsize=8, alignment="left",
     ).get_title().set_color(GREY)  # fmt: skip
-    figure.suptitle(
-        f"A small encoder in BERT's place: text rows land {min(distance):+.1f} to {max(distance):+.1f} points from the "
-        "paper's",
-        x=0.01, ha="left", fontsize=11,
-    )  # fmt: skip
+    gap = f"{min(distance):+.1f} to {max(distance):+.1f} points"
+    title = f"A small encoder in BERT's place: text rows land {gap} from the paper's"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     return figure
 
 
-# ---- lines over a setting ----
-
-
-def fig6(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("fig6")
+def fig6(results: Results, corpus: str, folder: str | Path) -> Figure:
     """F1 and mining precision over the number of implicit positives K."""
-    return _sensitivity("fig6", "number of implicit positives K", "K", corpus, folder)
+    return _sensitivity("fig6", "number of implicit positives K", results, compare("fig6", corpus, folder))
 
 
-def fig7(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("fig7")
+def fig7(results: Results, corpus: str, folder: str | Path) -> Figure:
     """F1 over the number of interweave encoders."""
-    return _sensitivity("fig7", "number of interweave encoders L", "L", corpus, folder)
+    return _sensitivity("fig7", "number of interweave encoders L", results, compare("fig7", corpus, folder))
 
 
-def _sensitivity(name: str, axis: str, letter: str, corpus: str, folder: str | Path) -> Figure:
-    if gap := incomplete(name, corpus, folder):
-        return gap
-    results, x = load_results(name, corpus, folder), {row.name: row.x for row in find_grid(name).rows}
+def _sensitivity(name: str, axis: str, results: Results, differences: Mapping[str, Difference]) -> Figure:
+    letter, x = axis[-1], {row.name: row.x for row in find_grid(name).rows}
     _, reference = find_grid(name).reference
     # Only a corpus that knows which images are relevant has a mining precision.
     mining = letter == "K" and all(run.record["mining"] for runs in results.values() for run in runs)
-    figure, axes = plt.subplots(
-        1, 1 + mining, figsize=(10.5 if mining else 7.5, 3.9), layout="constrained", squeeze=False
-    )
+    size = (10.5 if mining else 7.5, 3.9)
+    figure, axes = plt.subplots(1, 1 + mining, figsize=size, layout="constrained", squeeze=False)
+    left, *others = axes[0]
     for ax in axes[0]:
         ax.set(xlabel=axis, xticks=list(x.values()))
-    ax = axes[0, 0]
-    line(ax, {x[row]: [100 * run.f1 for run in runs] for row, runs in results.items()}, TEXT, "test F1")
-    ax.set_ylabel("test F1")
-    if mining:
-        ax = axes[0, 1]
+    line(left, {x[row]: [100 * run.f1 for run in runs] for row, runs in results.items()}, TEXT, "test F1")
+    left.set_ylabel("test F1")
+    for ax in others:  # the mining precision
         mined = {row: [run.record["mining"] for run in runs] for row, runs in results.items()}
         precision = {x[row]: [100 * m["others"] for m in numbers] for row, numbers in mined.items()}
         chance = 100 * float(np.mean([m["others_chance"] for numbers in mined.values() for m in numbers]))
         line(ax, precision, LOSS, "mining precision without the own image")
-        ax.axhline(chance, color="black", linestyle=":", linewidth=1)
-        ax.text(x[reference], chance, "chance", va="bottom", ha="center", fontsize=9)
+        chance_line(ax, chance, x[reference], "bottom")
         ax.set(ylabel="truly relevant among mined, %\n(own image left out)", ylim=(0, None))
-    differences = compare(name, corpus, folder)
     differ = [f"{letter} = {x[row]} {d.verdict}" for row, d in differences.items() if d.verdict != NO_DIFFERENCE]
     sizes = [100 * d.detectable for d in differences.values()]
     nothing = f"no other {letter} makes a detectable difference (detectable: {min(sizes):.1f}-{max(sizes):.1f} points)"
     figure.suptitle(f"Against {letter} = {x[reference]}: {'; '.join(differ) or nothing}", x=0.01, ha="left")
-    measured_on(figure, results)
     return figure
 
 
-def fig8(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("fig8")
+def fig8(results: Results, *_: Any) -> Figure:
     """F1 over the share of the training data, full against text only."""
-    if gap := incomplete("fig8", corpus, folder):
-        return gap
-    results, rows = load_results("fig8", corpus, folder), find_grid("fig8").rows
+    rows = find_grid("fig8").rows
     figure, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
     for variant, colour, label in (("full", LOSS, "full"), ("text", TEXT, "text only")):
         points = {row.x: [100 * run.f1 for run in results[row.name]] for row in rows if row.variant == variant}
@@ -279,10 +239,8 @@ def fig8(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
     for share in (shares[0], shares[-1]):
         text, full = ([run.counts for run in results[f"{variant}-{share}"]] for variant in ("text", "full"))
         gain = paired_bootstrap(text, full)
-        doubt = f", {NO_DIFFERENCE}" if gain.verdict == NO_DIFFERENCE else ""
-        gains.append(f"{gain}{doubt}")
+        gains.append(f"{gain}, {NO_DIFFERENCE}" if gain.verdict == NO_DIFFERENCE else str(gain))
     ax.set(xlabel="share of the training posts, %", ylabel="test F1", xticks=shares, ylim=(0, 100))
     ax.legend(frameon=False, loc="lower right")
     ax.set_title(f"Pictures are worth, in points, with {shares[0]} % of the posts {gains[0]},\nwith all {gains[1]}")
-    measured_on(figure, results)
     return figure

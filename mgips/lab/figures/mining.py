@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from mgips.lab.figures.shared import incomplete, measured_on
+from mgips.lab.figures.shared import Results, of_grid
 from mgips.lab.figures.style import GREY, IMAGE, LOSS
-from mgips.lab.results import RESULTS, load_results
 
 
-def fig5(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("fig5")
+def fig5(results: Results, *_: Any) -> Figure:
     """Figure 5 from the committed run."""
-    if gap := incomplete("fig5", corpus, folder):
-        return gap
-    results = load_results("fig5", corpus, folder)
-    figure = relevance_dots(results["full"][0].record["relevance"])
-    measured_on(figure, results)
-    return figure
+    return relevance_dots(results["full"][0].record["relevance"])
 
 
 def relevance_dots(batch: dict[str, Any]) -> Figure:
-    """One batch as a square of dots, a larger dot a higher relevance (eq. 14).
-
-    Args:
-        batch: what `mgips.lab.precision.batch_relevance` returns.
-    """
+    """What `mgips.lab.precision.batch_relevance` returns as a square of dots, a larger dot a higher relevance (eq. 14)."""
     scores = np.array(batch["scores"])  # (N, N), rows are texts
     known = batch["relevant"] is not None
     mined, relevant = np.zeros_like(scores, dtype=bool), np.zeros_like(scores, dtype=bool)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -18,9 +17,8 @@ from matplotlib.figure import Figure
 
 from mgips.files import write_atomically
 from mgips.lab.figures import style
-from mgips.lab.figures.shared import CORPUS_LABELS, MARK, caption, dot, incomplete, measured_on
+from mgips.lab.figures.shared import CORPUS_LABELS, MARK, Results, caption, dot, of_grid, write
 from mgips.lab.figures.style import GREY, IMAGE, TEXT
-from mgips.lab.results import RESULTS, load_results
 from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_difference, t_interval
 
 SHOWN = {
@@ -58,15 +56,11 @@ def probe_figure(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def fig_probe(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("probe", more="Means over seeds, with 95 % t-intervals. Entities are those of all seeds.")
+def fig_probe(results: Results, *_: Any) -> Figure:
     """The same as a mean over the seeds of the grid "probe", with the text-only model beside the full one."""
-    if gap := incomplete("probe", corpus, folder):
-        return gap
-    results = load_results("probe", corpus, folder)
     full, text = (average([run.record["probe"] for run in results[row]]) for row in ("full", "text"))
-    figure = _draw(full, text)
-    measured_on(figure, results, "Means over seeds, with 95 % t-intervals. Entities are those of all seeds.")
-    return figure
+    return _draw(full, text)
 
 
 def average(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -75,26 +69,24 @@ def average(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     Conditions and parts that not all of them have are left out. Counts are sums.
     """
 
-    def mean(numbers: Sequence[dict[str, Any] | None]) -> dict[str, Any] | None:
+    def mean(numbers: Sequence[Any]) -> dict[str, Any] | None:
         """Estimates or differences as one, its interval cut to what is possible; None where one is None."""
-        there = [number for number in numbers if number is not None]
-        if len(there) < len(numbers):
+        if None in numbers:
             return None
-        if "difference" in there[0]:
-            gain = t_difference([number["difference"] for number in there])
+        if "difference" in numbers[0]:
+            gain = t_difference([number["difference"] for number in numbers])
             return replace(gain, low=max(-1, gain.low), high=min(1, gain.high)).to_dict()
-        value = t_interval([number["value"] for number in there])
-        count = sum(number["count"] for number in there)
+        value = t_interval([number["value"] for number in numbers])
+        count = sum(number["count"] for number in numbers)
         return asdict(replace(value, low=max(0, value.low), high=min(1, value.high), count=count))
 
     def joined(kind: str, keys: Sequence[str]) -> list[dict[str, Any]]:
         """Rows of one kind that every record has, each with the means of its `keys`."""
         by_name = [{(row.get("by"), row["name"]): row for row in record[kind]} for record in records]
+        common = [[rows[name] for rows in by_name] for name in by_name[0] if all(name in rows for rows in by_name)]
         return [
-            {**first, "posts": sum(rows[name]["posts"] for rows in by_name)}
-            | {key: mean([rows[name][key] for rows in by_name]) for key in keys}
-            for name, first in by_name[0].items()
-            if all(name in rows for rows in by_name)
+            {**same[0], "posts": sum(row["posts"] for row in same)} | {k: mean([row[k] for row in same]) for k in keys}
+            for same in common
         ]
 
     return {
@@ -106,21 +98,12 @@ def average(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def save(record: dict[str, Any], folder: str | Path) -> None:
-    """Write probe.json, probe.png and probe.svg.
-
-    Raises:
-        DataError: the folder cannot be written.
-    """
+    """Write probe.json, probe.png and probe.svg; a DataError where the folder cannot be written."""
     folder = Path(folder)
     write_atomically(folder / "probe.json", (json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     matplotlib.use("agg")
     style.use()
-    figure = probe_figure(record)
-    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
-        page = io.BytesIO()
-        figure.savefig(page, format=ending, metadata=metadata)
-        write_atomically(folder / f"probe.{ending}", page.getvalue())
-    plt.close(figure)
+    write(probe_figure(record), folder, "probe")
 
 
 def _differences(rows: Sequence[dict[str, Any]]) -> dict[str, Difference]:
@@ -130,14 +113,21 @@ def _differences(rows: Sequence[dict[str, Any]]) -> dict[str, Difference]:
 
 def _draw(record: dict[str, Any], text: dict[str, Any] | None = None) -> Figure:
     swaps = _differences(record["conditions"])
-    if not swaps:
-        figure, ax = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
-        _parts(ax, record, text)
-        figure.suptitle(finding(record), x=0.01, ha="left")
-        return figure
-    figure, (left, middle, right) = plt.subplots(
-        1, 3, figsize=(13.6, 5.8), layout="constrained", width_ratios=(1.2, 0.9, 1.3)
-    )
+    if swaps:
+        figure, axes = plt.subplots(1, 3, figsize=(13.6, 5.8), layout="constrained", width_ratios=(1.2, 0.9, 1.3))
+        left, middle, right = axes
+        _swaps(left, middle, swaps, record, text)
+    else:
+        figure, right = plt.subplots(figsize=(8.5, 4.8), layout="constrained")
+    _parts(right, record, text)
+    figure.suptitle(finding(record), x=0.01, ha="left")
+    return figure
+
+
+def _swaps(
+    left: Axes, middle: Axes, swaps: dict[str, Difference], record: dict[str, Any], text: dict[str, Any] | None
+) -> None:
+    """F1 with other pictures minus F1 with the true ones, and how many posts get other tags."""
     flips = {row["name"]: row["flips"] for row in record["conditions"]}
     labels = []
     for place, (name, difference) in enumerate(swaps.items()):
@@ -156,24 +146,17 @@ def _draw(record: dict[str, Any], text: dict[str, Any] | None = None) -> Figure:
     left.set(xlabel=f"F1 minus F1 with the true pictures, points\n{power}", title="What other pictures cost")
     left.set_yticks(range(len(swaps)), labels)
     middle.set(xlabel="posts that get other tags than with\ntheir true picture, %", title="How often they change tags")
-    middle.set_yticks(range(len(swaps)), [""] * len(swaps))
-    middle.set_xlim(0, 100)
+    middle.set(yticks=range(len(swaps)), yticklabels=[""] * len(swaps), xlim=(0, 100))
     for ax in (left, middle):
         ax.set_ylim(len(swaps) - 0.3, -0.7)
         ax.grid(axis="x", alpha=0.3)
-    _parts(right, record, text)
-    figure.suptitle(finding(record), x=0.01, ha="left")
-    return figure
 
 
 def _parts(ax: Axes, record: dict[str, Any], text: dict[str, Any] | None) -> None:
     """F1 on each part of the split: with the true pictures, without any, and by the text-only model."""
-    if not record["images"]:
-        series = [("true", record, "text-only model", "^", TEXT)]
-    else:
-        series = [("true", record, "true pictures", "o", IMAGE), ("blank", record, "no picture", "s", GREY)]
-    if text is not None:
-        series.append(("true", text, "text-only model", "^", TEXT))
+    series = [("true", record, "true pictures", "o", IMAGE), ("blank", record, "no picture", "s", GREY)]
+    if text is not None or not record["images"]:
+        series = [*(series if record["images"] else []), ("true", text or record, "text-only model", "^", TEXT)]
     names = [(part["by"], part["name"]) for part in record["parts"]]
     # A gap between two ways of splitting.
     gaps = np.cumsum([0, *(0.6 * (a[0] != b[0]) for a, b in pairwise(names))])
@@ -221,10 +204,8 @@ def finding(record: dict[str, Any]) -> str:
     # A model was never trained on noise: that noise hurts says nothing about what true pictures are worth.
     if {*names["hurts"]} - {"noise"}:
         sentences[0] += ": the model uses its images"
-    if same := names[NO_DIFFERENCE]:
-        sentences.append(
-            f"{NO_DIFFERENCE.capitalize()} between F1 with {_listed(same)} pictures and with the true ones"
-        )
+    if same := _listed(names[NO_DIFFERENCE]):
+        sentences.append(f"{NO_DIFFERENCE.capitalize()} between F1 with {same} pictures and with the true ones")
     return "\n".join(sentences)
 
 

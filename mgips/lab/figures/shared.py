@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mgips.files import write_atomically
 from mgips.lab.figures.style import CYCLE, GREY, LOSS
 from mgips.lab.grids import find_grid
 from mgips.lab.paper import tables
-from mgips.lab.results import Result, missing
+from mgips.lab.results import RESULTS, Result, load_results, missing
 from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_interval
 
+Results = Mapping[str, Sequence[Result]]
+"""The runs of a grid, by row."""
 CORPUS_LABELS = {"tinytweets": "TinyTweets", **tables.CORPORA}
 MARK = {"helps": ("^", LOSS), "hurts": ("v", CYCLE[1]), NO_DIFFERENCE: ("o", GREY)}
 """Each verdict's marker and colour: the marker alone is enough to tell them apart."""
@@ -35,20 +39,50 @@ def incomplete(name: str, corpus: str, folder: str | Path) -> Figure | None:
     return figure
 
 
+def of_grid(*grids: str, more: str = ""):
+    """Turn `draw(results, corpus, folder)` into a figure's function of corpus and folder.
+
+    It draws the runs of the first grid and adds their caption; where runs of any of the grids are missing, it says so.
+    """
+
+    def decorate(draw: Callable[[Results, str, str | Path], Figure]):
+        def drawn(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+            for name in grids:
+                if gap := incomplete(name, corpus, folder):
+                    return gap
+            results = load_results(grids[0], corpus, folder)
+            figure = draw(results, corpus, folder)
+            measured_on(figure, results, more)
+            return figure
+
+        drawn.__name__, drawn.__doc__ = draw.__name__, draw.__doc__
+        return drawn
+
+    return decorate
+
+
+def write(figure: Figure, folder: Path, name: str) -> None:
+    """Write a figure as PNG and SVG without dates, so that equal figures give equal files, and close it."""
+    for ending, metadata in (("png", {"Software": None}), ("svg", {"Date": None})):
+        page = io.BytesIO()
+        figure.savefig(page, format=ending, metadata=metadata)
+        write_atomically(folder / f"{name}.{ending}", page.getvalue())
+    plt.close(figure)
+
+
 def caption(figure: Figure, text: str) -> None:
     """Small grey text below a figure, from its left edge."""
     figure.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")
 
 
-def measured_on(figure: Figure, results: Mapping[str, Sequence[Result]], more: str = "") -> None:
+def measured_on(figure: Figure, results: Results, more: str = "") -> None:
     """The caption that every figure of results carries: what the runs were made on, and `more` below it."""
     runs = [run for row in results.values() for run in row]
     record, seeds = runs[0].record, sorted({run.seed for run in runs})
-    corpus = CORPUS_LABELS.get(record["corpus"]["name"], record["corpus"]["name"])
+    corpus, train = record["corpus"]["name"], record["train"]
     made = (
-        f"Measured on {corpus}, test split, {record['preset']} preset, {record['train']['epochs']} epochs, "
-        f"batch {record['train']['batch_size']}, "
-        f"{f'seeds {seeds[0]}-{seeds[-1]}' if len(seeds) > 1 else f'seed {seeds[0]}'}, "
+        f"Measured on {CORPUS_LABELS.get(corpus, corpus)}, test split, {record['preset']} preset, {train['epochs']} epochs, "
+        f"batch {train['batch_size']}, {f'seeds {seeds[0]}-{seeds[-1]}' if len(seeds) > 1 else f'seed {seeds[0]}'}, "
         f"{record['device']['name']}. seqeval, default reading."
     )
     caption(figure, f"{made}\n{more}" if more else made)
@@ -69,3 +103,9 @@ def line(ax: Axes, points: Mapping[Any, Sequence[float]], colour: str, label: st
     ax.errorbar(list(points), [mean.value for mean in means], half, marker="o", capsize=3, color=colour, label=label)
     for x, values in points.items():
         ax.scatter([x] * len(values), values, s=10, color=colour, alpha=0.45, linewidths=0)
+
+
+def chance_line(ax: Axes, height: float, x: float, side: str) -> None:
+    """What drawing at random would reach: a dotted line, its name at x, whose "top" or "bottom" is on it."""
+    ax.axhline(height, color="black", linestyle=":", linewidth=1)
+    ax.text(x, height, "chance", va=side, ha="center", fontsize=9)

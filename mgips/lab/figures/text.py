@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import functools
+from bisect import bisect_right
 from collections.abc import Sequence
 
 from matplotlib.font_manager import findfont, get_font
 from matplotlib.ft2font import FT2Font
-
-
-@functools.cache
-def _drawable(character: str) -> bool:
-    return bool(_font().get_char_index(ord(character)))
 
 
 @functools.cache
@@ -21,7 +17,7 @@ def _font() -> FT2Font:
 
 def printable(text: str) -> str:
     """`text` with a box for every character that matplotlib's own font lacks, such as an emoji."""
-    return "".join(c if _drawable(c) else "□" for c in text if c not in "\ufe0e\ufe0f\u200d")
+    return "".join(c if _font().get_char_index(ord(c)) else "□" for c in text if c not in "\ufe0e\ufe0f\u200d")
 
 
 def text_width(text: str, points: float) -> float:
@@ -37,20 +33,14 @@ def fitted(text: str, inches: float, points: float) -> str:
     text, inches = printable(text), 0.96 * inches  # a figure's resolution rounds every letter
     if text_width(text, points) <= inches:
         return text
-    low, high = 0, len(text)  # the first `low` letters fit
-    while low + 1 < high:
-        middle = (low + high) // 2
-        low, high = (middle, high) if text_width(text[:middle] + "…", points) <= inches else (low, middle)
-    return text[:low].rstrip() + "…"
+    fit = bisect_right(range(1, len(text)), inches, key=lambda letters: text_width(text[:letters] + "…", points))
+    return text[:fit].rstrip() + "…"
 
 
 def flow(widths: Sequence[float], gaps: Sequence[float], room: float) -> list[tuple[float, int]]:
-    """Where boxes go that fill lines from left to right: the start, in inches, and the line of each.
+    """Where boxes go that fill lines from left to right, with a gap after each: the start and the line of each box.
 
-    Args:
-        widths: of the boxes, in inches.
-        gaps: after each box, in inches.
-        room: width of a line, in inches; a box that is wider has a line of its own.
+    All in inches. A box that is wider than the `room` of a line has a line of its own.
     """
     places, x, line = [], 0.0, 0
     for width, gap in zip(widths, gaps, strict=True):

@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from mgips.data.corpus import TYPES
 from mgips.errors import DataError
-from mgips.lab.figures.shared import CORPUS_LABELS, incomplete, line, measured_on
+from mgips.lab.figures.shared import CORPUS_LABELS, Results, chance_line, line, of_grid
 from mgips.lab.figures.style import ENTITY, GREY, LOSS, TEXT
 from mgips.lab.representation import EMBEDDING, MUTUAL, TOWER
 from mgips.lab.results import RESULTS, Result, grid_corpus, load_results, missing
@@ -35,17 +35,12 @@ TURN = 5
 
 
 def scatter(ax: Axes, points: np.ndarray, types: np.ndarray, size: float = 14) -> None:
-    """Entities in 2D or, on 3D axes, in 3D: (N, 2) or (N, 3) points. t-SNE's axes have no unit, so none is drawn."""
+    """Entities in 2D or, on 3D axes, in 3D: (N, 2) or (N, 3) points. t-SNE's axes have no unit, so no ticks are drawn."""
     for kind in TYPES:
         mine = points[types == kind]
         if len(mine):
             look = {"c": ENTITY[kind], "marker": MARKER[kind][0], "alpha": 0.75, "linewidths": 0}
             ax.scatter(*mine.T, s=size * SIZE[kind], label=kind, **look)
-    bare(ax)
-
-
-def bare(ax: Axes) -> None:
-    """No ticks; in 3D, pale walls."""
     ax.set(xticks=[], yticks=[])
     if ax.name == "3d":
         solid: Any = ax  # matplotlib's stubs do not know 3D axes
@@ -59,11 +54,9 @@ def bare(ax: Axes) -> None:
         ax.spines[:].set_color("#BBBBBB")
 
 
-def fig11(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
+@of_grid("fig11")
+def fig11(results: Results, *_: Any) -> Figure:
     """The steps through a trained full model as 3D and 2D t-SNE, and below them purity and silhouette of all seeds."""
-    if gap := incomplete("fig11", corpus, folder):
-        return gap
-    results = load_results("fig11", corpus, folder)
     drawn, types, seed = _drawn(results)
     trained = drawn["trained"]
     figure = plt.figure(figsize=(11, 10.6), layout="constrained")
@@ -88,16 +81,11 @@ def fig11(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
         ax.set(title=title, ylabel=axis)
     figure.axes[-1].legend(loc="lower right", bbox_to_anchor=(1.02, 1.1), ncols=3, fontsize=9, **legend)
     figure.suptitle(_title(results), x=0.01, ha="left", fontsize=11)
-    measured_on(figure, results)
     return figure
 
 
-def _drawn(results: dict[str, list[Result]]) -> tuple[dict[str, Any], np.ndarray, int]:
-    """What the full model's run with coordinates collected, its entities' types, and its seed.
-
-    Raises:
-        DataError: no run has coordinates.
-    """
+def _drawn(results: Results) -> tuple[dict[str, Any], np.ndarray, int]:
+    """What the full model's run with coordinates collected, its entities' types, and its seed."""
     for run in results["full"]:
         record = run.record.get("representation", {})
         if "entities" in record:
@@ -105,38 +93,36 @@ def _drawn(results: dict[str, list[Result]]) -> tuple[dict[str, Any], np.ndarray
     raise DataError("No run of fig11's row full holds coordinates; run it again: mgips sweep fig11.")
 
 
-def _values(runs: list[Result], which: str, step: str, key: str) -> list[float]:
+def _values(runs: Sequence[Result], which: str, step: str, key: str) -> list[float]:
     """One number a seed: "purity" or "silhouette" of all entities, or "ambiguous", the purity of those."""
     numbers = [run.record["representation"][which][step] for run in runs]
     return [measured["ambiguous"]["purity"] if key == "ambiguous" else measured[key] for measured in numbers]
 
 
-def _numbers(ax: Axes, results: dict[str, list[Result]], key: str, scale: float) -> None:
+def _numbers(ax: Axes, results: Results, key: str, scale: float) -> None:
     """A measure step by step: the full model, text only, and the full model before training; chance dotted."""
     full = results["full"]
     names = list(full[0].record["representation"]["trained"])
     place = {**{name: x for x, name in enumerate(names)}, TOWER: 1}  # the text tower stands where text meets image
-    lines = (
+    for shift, label, runs, which, colour in (
         (-0.05, "full", full, "trained", LOSS),
         (0.05, "text only", results["text"], "trained", TEXT),
         (0.0, "full, before training", full, "untrained", GREY),
-    )
-    for shift, label, runs, which, colour in lines:
+    ):
         steps = runs[0].record["representation"][which]
         points = {place[step] + shift: [scale * v for v in _values(runs, which, step, key)] for step in steps}
         line(ax, points, colour, label)
     if key != "silhouette":
         measured = [run.record["representation"]["trained"][EMBEDDING] for run in full]
-        chance = scale * float(np.mean([(m["ambiguous"] if key == "ambiguous" else m)["chance"] for m in measured]))
-        ax.axhline(chance, color="black", linestyle=":", linewidth=1)
-        ax.text(0.5, chance, "chance", va="top", ha="center", fontsize=9)
+        chance = np.mean([(numbers["ambiguous"] if key == "ambiguous" else numbers)["chance"] for numbers in measured])
+        chance_line(ax, scale * float(chance), 0.5, "top")
     labels = [f"{MUTUAL}\n(text only: {TOWER})" if name == MUTUAL else name for name in names]
     ax.set(xticks=range(len(names)), xticklabels=labels, xlim=(-0.3, len(names) - 0.7))
     ax.set_ylim(*((0, scale) if key != "silhouette" else (min(0, ax.get_ylim()[0]), None)))
     ax.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _title(results: dict[str, list[Result]]) -> str:
+def _title(results: Results) -> str:
     """Purity step by step, and what the intervals over seeds allow to say about each step."""
     full, text = results["full"], results["text"]
     names, ends = (list(runs[0].record["representation"]["trained"]) for runs in (full, text))
@@ -150,9 +136,6 @@ def _title(results: dict[str, list[Result]]) -> str:
     )
 
 
-# ---- the turning picture ----
-
-
 def fig11_html(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> go.Figure | None:
     """The 3D t-SNE of every step, before and after training, to turn and to point at; None where runs are missing.
 
@@ -163,20 +146,17 @@ def fig11_html(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> go.F
         return None
     record, types, seed = _drawn(load_results("fig11", corpus, folder))
     # Only invented posts are shown with their words; they are drawn again from the seed.
-    posts = {tweet.id: tweet for tweet in grid_corpus(corpus, seed).test} if corpus == "tinytweets" else {}
-    hovers = [
-        hover(id, kind, posts[id].words if id in posts else (), start, end)
-        for id, kind, start, end in record["entities"]
-    ]
+    posts = grid_corpus(corpus, seed).test if corpus == "tinytweets" else ()
+    words = {tweet.id: tweet.words for tweet in posts}
+    hovers = [hover(id, kind, words.get(id, ()), start, end) for id, kind, start, end in record["entities"]]
     views, titles = {}, {}
     for which, when in (("trained", "trained"), ("untrained", "before training")):
         for step, numbers in record[which].items():
-            name = f"{step}, {when}"
+            name, share = f"{step}, {when}", f"{100 * numbers['purity']:.0f} % of an entity's {record['k']} nearest"
             views[name] = np.array(numbers["xyz"])
             titles[name] = (
-                f"{CORPUS_LABELS.get(corpus, corpus)}, seed {seed}, {name}: {100 * numbers['purity']:.0f} % of an "
-                f"entity's {record['k']} nearest neighbours share its type (full vectors; chance "
-                f"{100 * numbers['chance']:.0f} %)"
+                f"{CORPUS_LABELS.get(corpus, corpus)}, seed {seed}, {name}: {share} neighbours share its type "
+                f"(full vectors; chance {100 * numbers['chance']:.0f} %)"
             )
     return turning(views, types, hovers, titles, f"{list(record['trained'])[-1]}, trained")
 
@@ -192,14 +172,12 @@ def hover(id: str, kind: str, words: Sequence[str] = (), start: int = 0, end: in
 def turning(
     views: Mapping[str, np.ndarray], types: np.ndarray, hovers: Sequence[str], titles: Mapping[str, str], start: str
 ) -> go.Figure:
-    """A 3D scatter to turn by hand or by itself, with a list of views to choose from.
+    """A 3D scatter to turn by hand or by itself, with a list of views to choose from; `start` is shown first.
 
     Args:
-        views: each (N, 3), by name.
+        views: each (N, 3), by name, and a title for each in `titles`.
         types: (N,) the entities' types.
         hovers: N, what a point shows when the mouse is on it (`hover`).
-        titles: one per view.
-        start: the view that is shown first.
     """
     import plotly.graph_objects as go
 
@@ -224,18 +202,14 @@ def turning(
         angle = np.deg2rad(degrees)
         return {"eye": {"x": round(1.5 * np.cos(angle), 3), "y": round(1.5 * np.sin(angle), 3), "z": 0.7}}
 
-    figure.frames = [
-        go.Frame(name=str(angle), layout={"scene": {"camera": camera(angle)}}) for angle in range(0, 360, TURN)
-    ]
-    choices = [
-        {"label": name, "method": "update", "args": [axes[name], {"title.text": titles[name]}]} for name in views
-    ]
+    angles = range(0, 360, TURN)
+    figure.frames = [go.Frame(name=str(angle), layout={"scene": {"camera": camera(angle)}}) for angle in angles]
+    choices = [{"label": n, "method": "update", "args": [axes[n], {"title.text": titles[n]}]} for n in views]
     now = {"mode": "immediate", "transition": {"duration": 0}}
     turn = [None, {**now, "frame": {"duration": 80, "redraw": True}, "fromcurrent": True}]
     stop = [[None], {**now, "frame": {"duration": 0, "redraw": False}}]
-    buttons = [
-        {"label": label, "method": "animate", "args": args} for label, args in (("▶ Turn", turn), ("■ Stop", stop))
-    ]
+    labelled = {"▶ Turn": turn, "■ Stop": stop}
+    buttons = [{"label": label, "method": "animate", "args": args} for label, args in labelled.items()]
     above = {"xanchor": "left", "y": 1.01, "yanchor": "bottom"}
     plain = {"showticklabels": False, "title": "", "showspikes": False, "backgroundcolor": "#F4F4F4"}
     figure.update_layout(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import ipywidgets as widgets
 import matplotlib
 import numpy as np
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -46,33 +47,21 @@ class AttentionInspector(ModelInspector):
     """The attention of one layer and head, from a word or from a patch, over the crops and over the words."""
 
     def __init__(self, model: MGIPS, tweets: Sequence[Tweet]) -> None:
-        """
-        Raises:
-            ConfigError: a model without images, or no posts.
-        """
+        """Raises a ConfigError for a model without images, and where there are no posts."""
         if model.image_embedding is None:
-            raise ConfigError(
-                "This model has no images (variant text), so there is no attention between text and image."
-            )
+            raise ConfigError("This model has no images (variant text): no attention joins text and image.")
         super().__init__("mgips-attention", model, tweets)
         self.side = round(((len(model.image_embedding.positions) - 1) / CROPS) ** 0.5)
         """Patches along one side of a crop."""
         layers, heads = len(model.encoder.text), model.encoder.text.heads
-        self.layer = control(
-            widgets.IntSlider, "layer", "240px", "45px", value=layers, min=1, max=layers, description="Layer"
-        )
-        options = [("mean of heads", 0), *((f"head {head + 1}", head + 1) for head in range(heads))]
-        self.head = control(widgets.Dropdown, "head", "200px", "45px", options=options, description="Head")
-        self.direction = control(
-            widgets.Dropdown, "direction", "300px", "65px", options=[WORDS, PICTURE], description="Direction"
-        )
+        choices = {"value": layers, "min": 1, "max": layers}
+        self.layer = control(widgets.IntSlider, "layer", "240px", "45px", description="Layer", **choices)
+        choices = {"options": [("mean of heads", 0), *((f"head {head}", head) for head in range(1, heads + 1))]}
+        self.head = control(widgets.Dropdown, "head", "200px", "45px", description="Head", **choices)
+        choices = {"options": [WORDS, PICTURE]}
+        self.direction = control(widgets.Dropdown, "direction", "300px", "65px", description="Direction", **choices)
         self.word = slider("word", "480px", "85px", options=[("", 0)], tooltip=f"The query. {USE_ARROWS} move it")
-        self.on_change(self._turn, self.direction)
         self.begin([self.post, self.layer, self.head], [self.direction, self.word])
-
-    def _turn(self) -> None:
-        with self.setting():
-            self.adapt()
 
     def adapt(self) -> None:
         """Offer the post's words, or the image's positions, as queries."""
@@ -87,10 +76,9 @@ class AttentionInspector(ModelInspector):
             names = [CLASS, *(f"crop {crop + 1}, row {row + 1}, col {column + 1}" for crop, row, column in patches)]
             start = 0
         self.word.description = "Word (← →)" if from_text else "Patch (← →)"
-        options = [(name, place) for place, name in enumerate(names)]
-        if list(self.word.options) != options:
-            self.word.options = options
-            self.word.value = start
+        options = tuple((name, place) for place, name in enumerate(names))
+        if self.word.options != options:
+            self.word.options, self.word.value = options, start
 
     def shares(self) -> Shares:
         """Where the attention of the chosen word (its first piece) or image position goes."""
@@ -140,40 +128,35 @@ class AttentionInspector(ModelInspector):
         least = text_width("00.0", 7)
         places = flow([max(text_width(word, 10), least) for word in words], [0.14] * len(words), width - 2 * left)
         height = head + crop_side + 0.75 + line * (1 + places[-1][1]) + 0.1
-        title = (
-            f"Layer {self.layer.value}, {self.head.label}: {self._query()} attends to the picture ({shares.picture:.0%}) "
-            f"and to the text ({1 - shares.picture:.0%})"
-        )
+        ends = f"the picture ({shares.picture:.0%}) and to the text ({1 - shares.picture:.0%})"
+        title = f"Layer {self.layer.value}, {self.head.label}: {self._query()} attends to {ends}"
         page = Page(width, height, title, margin=left)
         colours = matplotlib.colormaps[style.SEQUENTIAL]
-        top = height - head
+        top = height - head - crop_side
         extent = (0, self.side, self.side, 0)
-        largest = max(float(shares.patches.max()), 1e-12)
+        query = () if from_text or self.word.value == 0 else np.unravel_index(self.word.value - 1, shares.patches.shape)
         for crop, patches in enumerate(shares.patches):
-            axes = page.panel(left + crop * (crop_side + gap), top - crop_side, crop_side, crop_side)
+            axes = page.panel(left + crop * (crop_side + gap), top, crop_side, crop_side)
             axes.imshow(batch.crops[0, crop].numpy(), extent=extent)
-            axes.imshow(patches, cmap=colours, vmin=0, vmax=largest, alpha=0.6, extent=extent)
+            axes.imshow(patches, cmap=colours, vmin=0, vmax=shares.patches.max(), alpha=0.6, extent=extent)
             axes.set_title(f"crop {crop + 1}: {patches.sum():.0%}", fontsize=10)
             box = {"fc": "white", "ec": "none", "alpha": 0.75, "pad": 1}
             for (row, column), share in np.ndenumerate(patches):
-                place = column + 0.5, row + 0.5
-                axes.text(*place, f"{100 * share:.1f}", ha="center", va="center", fontsize=8, bbox=box)
-            query = self.word.value - 1 - crop * self.side**2
-            if not from_text and 0 <= query < self.side**2:
-                row, column = divmod(query, self.side)
-                axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=style.IMAGE, lw=4, clip_on=False))
-        top -= crop_side + 0.22
+                number = f"{100 * share:.1f}"
+                axes.text(column + 0.5, row + 0.5, number, ha="center", va="center", fontsize=8, bbox=box)
+                if query == (crop, row, column):
+                    axes.add_patch(Rectangle((column, row), 1, 1, fill=False, ec=style.IMAGE, lw=4, clip_on=False))
+        top -= 0.22
+        missing = "" if batch.has_image[0] else " No image: the default image is used."
         note = (
             f"Numbers are percent of the attention. Class token: {100 * shares.class_token:.1f}; "
-            f"[CLS] and [SEP]: {100 * shares.special:.1f}. Framed: the query."
+            f"[CLS] and [SEP]: {100 * shares.special:.1f}. Framed: the query.{missing}"
         )
-        if not bool(batch.has_image[0]):
-            note += " No image: the default image is used."
         page.write(left, top, note, va="top")
         top -= 0.58
-        largest = max(float(shares.words.max()), 1e-12)
+        scale = Normalize(0, shares.words.max())
         for place, (word, share, (x, row)) in enumerate(zip(words, shares.words, places, strict=True)):
-            colour = colours(share / largest)
+            colour = colours(scale(share))
             dark = np.dot(colour[:3], (0.299, 0.587, 0.114)) < 0.5
             x, y = (left + x) / width, (top - row * line) / height
             frame = style.IMAGE if from_text and place == self.word.value else "none"

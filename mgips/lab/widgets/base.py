@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,7 +15,7 @@ import ipywidgets as widgets
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mgips.data.batch import Batch
 from mgips.data.corpus import Tweet
@@ -22,9 +24,6 @@ from mgips.lab.figures import style
 from mgips.lab.figures.text import fitted, printable
 from mgips.lab.widgets.html import render
 from mgips.model.mgips import MGIPS, Output
-
-OUTPUTS_KEPT = 64
-"""Posts whose forward pass an inspector remembers."""
 
 FALLBACK_BYTES = 150_000
 """Largest picture that replaces a widget in a saved notebook."""
@@ -43,19 +42,13 @@ class Button(widgets.Button):
 
     def __init__(self, press: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
-        self._press = press
-
-    def click(self) -> None:
-        """Press it."""
-        self._press()
+        self.click = press
 
 
 def control(kind: Callable[..., widgets.DOMWidget], name: str, width: str = "", label: str = "", **options: Any) -> Any:
-    """A widget with the CSS class `mgips-<name>`. The result is Any because ipywidgets does not type its values.
+    """A widget with the CSS class `mgips-<name>`, and the CSS widths of the widget and of its description.
 
-    Args:
-        width: CSS width of the widget; that of the theme by default.
-        label: CSS width of its description; that of the theme by default.
+    By default the widths are the theme's. The result is Any because ipywidgets does not type its values.
     """
     if width:
         options["layout"] = {"width": width}
@@ -74,9 +67,8 @@ def slider(name: str, width: str, label: str, **options: Any) -> Any:
 
 def post_slider(count: int) -> Any:
     """A slider over posts, counted from 1."""
-    bounds = {"value": 1, "min": 1, "max": max(1, count)}
     tooltip = f"{USE_ARROWS} go from post to post"
-    return slider("position", "330px", "80px", description="Post (← →)", tooltip=tooltip, **bounds)
+    return slider("position", "330px", "80px", description="Post (← →)", tooltip=tooltip, min=1, max=count)
 
 
 class Inspector(widgets.VBox):
@@ -106,14 +98,9 @@ class Inspector(widgets.VBox):
         def handler(*_: Any) -> None:
             if self._setting:  # the inspector itself moves the control
                 return
-            try:
+            self.error.layout.display, self.error.value = "none", ""
+            with self.errors_shown():
                 callback()
-            except Exception as error:
-                self.show_error(error)
-                if under_test():
-                    raise
-            else:
-                self.show_error(None)
 
         return handler
 
@@ -131,14 +118,17 @@ class Inspector(widgets.VBox):
         finally:
             self._setting = before
 
-    def show_error(self, error: Exception | None) -> None:
-        """Put an error into its line, or clear it."""
-        if error is None:
-            self.error.layout.display, self.error.value = "none", ""
-            return
-        message = str(error) if isinstance(error, MGIPSError) else f"{type(error).__name__}: {error}"
-        self.error.value = render("error", message=message)
-        self.error.layout.display = None
+    @contextlib.contextmanager
+    def errors_shown(self) -> Iterator[None]:
+        """Errors inside this context go into their line; under test they are raised as well."""
+        try:
+            yield
+        except Exception as error:
+            message = str(error) if isinstance(error, MGIPSError) else f"{type(error).__name__}: {error}"
+            self.error.value = render("error", message=message)
+            self.error.layout.display = None
+            if under_test():
+                raise
 
     def picture(self) -> Figure:
         """What the inspector shows now, as a figure whose title says what is seen."""
@@ -160,29 +150,21 @@ class Inspector(widgets.VBox):
     def _repr_mimebundle_(self, **options: Any) -> Any:
         bundle: Any = super()._repr_mimebundle_(**options)
         description = bundle["text/plain"] = self.describe()
-        try:
+        with self.errors_shown():  # without the picture, the widget itself can still be shown
             bundle["image/png"] = png(self.picture(), limit=FALLBACK_BYTES)
-        except Exception as error:  # the widget itself can still be shown
-            self.show_error(error)
-            if under_test():
-                raise
-            return bundle
-        return bundle, {"image/png": {"alt": description}}
+            return bundle, {"image/png": {"alt": description}}
+        return bundle
 
 
 class ModelInspector(Inspector):
-    """An inspector that runs a model on one post and draws a picture of the result.
-
-    A subclass makes its controls and calls `begin`.
-    """
+    """An inspector that runs a model on one post and draws the result. A subclass makes its controls and calls `begin`."""
 
     def __init__(self, css_class: str, model: MGIPS, tweets: Sequence[Tweet]) -> None:
         super().__init__(css_class)
         if not tweets:
             raise ConfigError("There are no posts to inspect; give at least one.")
-        self.model = model
-        self.tweets = tuple(tweets)
-        self._forward = functools.lru_cache(OUTPUTS_KEPT)(self._run)
+        self.model, self.tweets = model, tuple(tweets)
+        self._forward = functools.lru_cache(64)(self._run)  # of the posts that were shown last
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
         self.view = control(widgets.HTML, "view", "100%")
@@ -194,30 +176,22 @@ class ModelInspector(Inspector):
         return self.tweets[self.post.value - 1]
 
     def select(self, post: str | int) -> None:
-        """Show a post, by its id or its place.
-
-        Raises:
-            ConfigError: there is no such post.
-        """
+        """Show a post, by its id or its place; a ConfigError says that there is none."""
         self.post.value = find(self.tweets, post) + 1
 
     def begin(self, *rows: Sequence[widgets.Widget]) -> None:
         """Put the controls, in rows, above the picture, and draw the first post."""
-        self.on_change(self._move, self.post)
-        self.on_change(self.redraw, *(changing for row in rows for changing in row if changing is not self.post))
+        self.on_change(self.redraw, *itertools.chain(*rows))
         self.arrange(*rows, self.view)
-        self._move()
-
-    def _move(self) -> None:
-        with self.setting():
-            self.adapt()
         self.redraw()
 
     def adapt(self) -> None:
-        """Make the controls fit the post."""
+        """Make the controls fit the post and each other. Where they do, nothing changes."""
 
     def redraw(self) -> None:
         """Draw the picture again."""
+        with self.setting():
+            self.adapt()
         self.view.value = self.as_html()
 
     def computed(self) -> tuple[Batch, Output]:
@@ -238,32 +212,23 @@ class ModelInspector(Inspector):
 class Page(Figure):
     """A white figure under a title, measured in inches from its lower left corner.
 
-    pyplot does not know it, so nothing needs closing. Nothing written on it is read as mathematics.
+    pyplot does not know it, so nothing needs closing. Nothing written on it is read as mathematics. The title, `points`
+    large and `top` below the upper edge, is cut to the page. `margin` is kept left and right of it, and right of texts.
     """
 
     def __init__(
         self, width: float, height: float, title: str, margin: float, top: float = 0.1, points: float = 11, **text: Any
     ) -> None:
-        """
-        Args:
-            title: cut where it is wider than the page.
-            margin: left and right of the title, and right of every text.
-            top: above the title.
-            points: size of the title.
-        """
         super().__init__(figsize=(width, height), facecolor="white")
         self.margin = margin
-        content = fitted(title, width - 2 * margin, points)
         text.update(x=margin / width, y=1 - top / height, ha="left", va="top")
-        self.suptitle(content, fontsize=points, parse_math=False, **text)
+        self.suptitle(fitted(title, width - 2 * margin, points), fontsize=points, parse_math=False, **text)
 
-    def write(
-        self, x: float, y: float, content: str, points: float = 9, room: float = float("inf"), **text: Any
-    ) -> None:
+    def write(self, x: float, y: float, line: str, points: float = 9, room: float = math.inf, **text: Any) -> None:
         """Write a line, cut to `room` and to the page."""
         width, height = self.get_size_inches()
-        content = fitted(content, min(room, width - self.margin - x), points)
-        self.text(x / width, y / height, content, fontsize=points, parse_math=False, **text)
+        line = fitted(line, min(room, width - self.margin - x), points)
+        self.text(x / width, y / height, line, fontsize=points, parse_math=False, **text)
 
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes without ticks and lines, for a picture; (x, y) is their lower left corner."""
@@ -282,20 +247,18 @@ def look() -> Iterator[None]:
         yield
 
 
-def png(figure: Figure, dpi: int = 100, limit: int | None = None) -> bytes:
+def png(figure: Figure, limit: int | None = None) -> bytes:
     """A figure as PNG; with `limit`, in fewer colours and then smaller until it has at most as many bytes."""
+    buffer = io.BytesIO()
     with look():
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=dpi)
-    if limit is None or len(buffer.getvalue()) <= limit:
-        return buffer.getvalue()
-    whole = Image.open(buffer).convert("RGB")
+        figure.savefig(buffer, format="png", dpi=100)
+    whole = Image.open(buffer)
     for share in (1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2):
-        size = max(1, round(whole.width * share)), max(1, round(whole.height * share))
-        buffer = io.BytesIO()
-        whole.resize(size, Image.Resampling.LANCZOS).quantize(128).save(buffer, format="PNG", optimize=True)
-        if len(buffer.getvalue()) <= limit:
+        if limit is None or len(buffer.getvalue()) <= limit:
             break
+        smaller = ImageOps.scale(whole.convert("RGB"), share, Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        smaller.quantize(128).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
 
 
@@ -305,13 +268,8 @@ def find(tweets: Sequence[Tweet], wanted: str | int) -> int:
     Raises:
         ConfigError: there is none.
     """
-    if isinstance(wanted, str):
-        place = next((place for place, tweet in enumerate(tweets) if tweet.id == wanted), None)
-        if place is None:
-            raise ConfigError(
-                f"There is no post {wanted!r} among these {len(tweets)}; its id may belong to another split."
-            )
-        return place
-    if not 0 <= wanted < len(tweets):
-        raise ConfigError(f"There is no post {wanted}; the {len(tweets)} posts are counted from 0.")
-    return int(wanted)
+    ids = [tweet.id for tweet in tweets]
+    place = ids.index(wanted) if wanted in ids else wanted
+    if isinstance(place, str) or not 0 <= place < len(ids):
+        raise ConfigError(f"There is no post {wanted!r} among these {len(ids)}; give an id, or a place counted from 0.")
+    return int(place)

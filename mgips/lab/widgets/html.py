@@ -82,22 +82,19 @@ def thumbnails(tweets: Sequence[Tweet], keep: int = 512) -> Callable[[int], tupl
     return functools.lru_cache(keep)(lambda place: thumbnail(tweets[place]))
 
 
-def thumbnail(tweet: Tweet, side: int = SIDE) -> tuple[bytes, str]:
+def thumbnail(tweet: Tweet) -> tuple[bytes, str]:
     """A post's picture as a small JPEG and "", or a placeholder and its words: "no image", "image cannot be read"."""
-    note, picture = "", default_image(side)
+    picture, note = default_image(SIDE), "no image"
     source = tweet.image if tweet.image is not None else next(iter(tweet.crops), None)
-    if source is None:
-        note = "no image"
-    else:
+    if source is not None:
         try:
-            picture = open_picture(source)
-            picture.thumbnail((side, side), Image.Resampling.BICUBIC)
+            picture, note = open_picture(source), ""
+            picture.thumbnail((SIDE, SIDE), Image.Resampling.BICUBIC)
         except MGIPSError:
             note = "image cannot\nbe read"
     if note:
-        ImageDraw.Draw(picture).multiline_text(
-            (side / 2, side / 2), note, anchor="mm", align="center", fill="white", font=ImageFont.load_default(18)
-        )
+        centred = {"anchor": "mm", "align": "center", "fill": "white", "font": ImageFont.load_default(18)}
+        ImageDraw.Draw(picture).multiline_text((SIDE / 2, SIDE / 2), note, **centred)
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=85)
     return buffer.getvalue(), note.replace("\n", " ")

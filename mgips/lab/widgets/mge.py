@@ -20,20 +20,17 @@ class MGEInspector(ModelInspector):
     """The row and column weights of every pass through the interweave module."""
 
     def __init__(self, model: MGIPS, tweets: Sequence[Tweet]) -> None:
-        """
-        Raises:
-            ConfigError: a model without an interweave module, or no posts.
-        """
+        """Raises a ConfigError for a model without an interweave module, and where there are no posts."""
         if model.interweave is None:
             raise ConfigError("This model has no interweave module (mgi=False, or no images): there are no weights.")
         super().__init__("mgips-mge", model, tweets)
         self.guides = [weights.guide for weights in self._weights()]
         self.passes = [f"{'X' if guide == 'image' else 'T'}{i // 2 + 1}" for i, guide in enumerate(self.guides)]
         """The result of each pass, in order: X1, T1, X2, … (eqs 10-11)."""
-        names = [f"{name}, {guide}-guided" for name, guide in zip(self.passes, self.guides, strict=True)]
-        options = [(name, place) for place, name in enumerate(names)]
+        options = [(f"{self.passes[i]}, {guide}-guided", i) for i, guide in enumerate(self.guides)]
         tooltip = f"{USE_ARROWS} move it"
         self.step = slider("pass", "400px", "80px", options=options, description="Pass (← →)", tooltip=tooltip)
+        self._printed = model.config.column_weights == "printed"
         self.begin([self.post, self.step])
 
     def _weights(self) -> list[MGEWeights]:
@@ -51,27 +48,22 @@ class MGEInspector(ModelInspector):
         columns = [w.column[0].flatten().float().cpu().numpy() for w in self._weights() if w.column is not None]
         return np.stack(columns) if columns else None
 
+    def _titles(self) -> list[str]:
+        """What is largest in the chosen pass, for the row and for the column weights."""
+        titles = [f"{side} weights are off in this model" for side in ("Row", "Column")]
+        if (rows := self.rows()) is not None:
+            row = rows[self.step.value]
+            piece = fitted(self.pieces()[int(row.argmax())], 1.2, 10)
+            titles[0] = f"Row weights of {len(row)} pieces: largest on “{piece}”, {row.max() * len(row):.2f} × 1/n"
+        if (columns := self.columns()) is not None:
+            column = columns[self.step.value]
+            printed = f"Column weights as printed: {column.min():g} for every piece"
+            titles[1] = printed if self._printed else f"Column weights: up to {column.max() * len(column):.2f} × 1/d"
+        return titles
+
     def describe(self) -> str:
         """The largest weights, in words."""
-        place = f"Post {self.selected.id}, pass {self.passes[self.step.value]}"
-        return f"{place}. {self._row_title()}. {self._column_title()}."
-
-    def _row_title(self) -> str:
-        rows = self.rows()
-        if rows is None:
-            return "Row weights are off in this model"
-        row = rows[self.step.value]
-        piece = fitted(self.pieces()[int(row.argmax())], 1.2, 10)
-        return f"Row weights of {len(row)} pieces: largest on “{piece}”, {row.max() * len(row):.2f} × 1/n"
-
-    def _column_title(self) -> str:
-        columns = self.columns()
-        if columns is None:
-            return "Column weights are off in this model"
-        column = columns[self.step.value]
-        if self.model.config.column_weights == "printed":
-            return f"Column weights as printed: {column.min():g} for every piece"
-        return f"Column weights: up to {column.max() * len(column):.2f} × 1/d"
+        return f"Post {self.selected.id}, pass {self.passes[self.step.value]}. {'. '.join(self._titles())}."
 
     def draw(self) -> Figure:
         """The chosen pass above, all passes below; a dashed line marks uniform weights."""
@@ -82,17 +74,15 @@ class MGEInspector(ModelInspector):
         page = Page(width, height, title, margin=0.2, top=0.015 * height, weight="bold")
         edges = {"left": 0.085, "right": 0.985, "top": 0.88, "bottom": 0.1, "hspace": 0.62, "wspace": 0.2}
         grid = page.add_gridspec(2, 2, **edges, height_ratios=(3, 2), width_ratios=(3, 2))
-        printed = self.model.config.column_weights == "printed"
-        columns = ("piece", "1", self._column_title()) if printed else ("feature", "1/d", self._column_title())
-        grains = (self.rows(), "piece", "1/n", self._row_title()), (self.columns(), *columns)
-        for place, (weights, item, unit, title) in enumerate(grains):
+        columns = ("piece", "1") if self._printed else ("feature", "1/d")
+        grains = (self.rows(), "piece", "1/n"), (self.columns(), *columns)
+        for place, ((weights, item, unit), title) in enumerate(zip(grains, self._titles(), strict=True)):
             chosen, all_passes = page.add_subplot(grid[0, place]), page.add_subplot(grid[1, place])
             chosen.set_title(title, fontsize=9, parse_math=False)
             all_passes.set_title(f"All passes: {item}s, in units of {unit}", fontsize=9)
             if weights is None:
                 for axes in (chosen, all_passes):
-                    middle = {"ha": "center", "va": "center", "transform": axes.transAxes}
-                    axes.text(0.5, 0.5, "none in this model", color=style.GREY, **middle)
+                    axes.text(0.5, 0.5, "none in this model", color=style.GREY, ha="center", va="center")
                     axes.set_axis_off()
                 continue
             row = weights[self.step.value]
@@ -106,7 +96,7 @@ class MGEInspector(ModelInspector):
                 chosen.set_ylabel("weight")
             else:
                 chosen.plot(range(1, len(row) + 1), np.sort(row)[::-1], color=style.IMAGE, marker=".", markersize=3)
-                chosen.set_xlabel("piece" if printed else "feature, from the largest weight down")
+                chosen.set_xlabel(item if unit == "1" else f"{item}, from the largest weight down")
             chosen.axhline(uniform, color="black", linestyle="--", linewidth=1, label=f"uniform, {label}")
             chosen.set_ylim(0, 1.25 * max(row.max(), uniform))  # room for the legend
             chosen.legend(loc="upper right", frameon=False, fontsize=8, borderaxespad=0)

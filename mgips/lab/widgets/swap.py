@@ -26,7 +26,15 @@ from mgips.lab.widgets.html import marked
 from mgips.mining import best_of_others
 from mgips.model.mgips import MGIPS
 
-OWN, UPLOAD = "own", "upload"
+OWN, MINED, UPLOAD = "own", "mined", "upload"
+MAKERS: dict[str, Callable[[Sequence[Tweet]], Sequence[Tweet]]] = {
+    OWN: tuple,
+    "blank": blank,
+    "noise": noise,
+    "shuffled": shuffled,
+    "same type": lambda tweets: same_type(tweets)[0],
+}
+"""Replace the pictures of all posts, one way for each kind of picture."""
 
 
 @dataclass(frozen=True)
@@ -63,25 +71,17 @@ class SwapInspector(ModelInspector):
         tweets = corpus_or_tweets.test if isinstance(corpus_or_tweets, Corpus) else corpus_or_tweets
         super().__init__("mgips-swap", next(iter(models.values())), tweets)
         self.models = dict(models)
-        makers: dict[str, Callable[[], Sequence[Tweet]]] = {
-            OWN: lambda: self.tweets,
-            "blank": lambda: blank(self.tweets),
-            "noise": lambda: noise(self.tweets),
-            "shuffled": lambda: shuffled(self.tweets),
-            "same type": lambda: same_type(self.tweets)[0],
-        }
         pictures = sum(tweet.image is not None for tweet in self.tweets)
-        if pictures > 1 and any(model.config.contrast for model in models.values()):
-            makers["mined"] = self._mined
-        self._kinds = {kind: functools.cache(make) for kind, make in makers.items()}
-        """For each kind of picture, a function that gives all posts with such a picture."""
+        mines = pictures > 1 and any(model.config.contrast for model in models.values())
+        self._kinds = [*MAKERS, MINED] if mines else [*MAKERS]
+        self._posts = functools.cache(self._make)
         self._uploaded: Image.Image | None = None
         self._answer = functools.cache(self._predict)
         tooltip = (
             "own; blank: the default image; noise: random pixels; shuffled: another post's; same type: from a post with "
             "the same entity types; mined: the most relevant one of another post, by the first model that mines"
         )
-        choice = {"options": list(self._kinds), "description": "Picture", "tooltip": tooltip}
+        choice = {"options": self._kinds, "description": "Picture", "tooltip": tooltip}
         self.image = control(widgets.Dropdown, "image", "220px", "60px", **choice)
         self.upload = control(widgets.FileUpload, "upload", "190px", accept="image/*", description="Upload a picture")
         self.begin([self.post, self.image, self.upload])
@@ -95,7 +95,7 @@ class SwapInspector(ModelInspector):
     def _with_picture(self, kind: str) -> Tweet:
         if kind == UPLOAD:
             return replace(self.selected, image=self._uploaded, crops=())
-        return self._kinds[kind]()[self.post.value - 1]
+        return self._posts(kind)[self.post.value - 1]
 
     def answers(self) -> dict[str, tuple[Answer, Answer]]:
         """Each model's answer for the post with its own picture, and with the chosen one."""
@@ -106,8 +106,10 @@ class SwapInspector(ModelInspector):
         """The models whose tags differ between the two pictures."""
         return [name for name, (own, other) in self.answers().items() if own.tags != other.tags]
 
-    def _mined(self) -> list[Tweet]:
-        """Each post with the most relevant picture of another post, by the first model that mines."""
+    def _make(self, kind: str) -> Sequence[Tweet]:
+        """All posts, each with a picture of this kind."""
+        if kind in MAKERS:
+            return MAKERS[kind](self.tweets)
         model = next(model for model in self.models.values() if model.config.contrast)
         data = TweetDataset(self.tweets, model.batcher, progress=False)
         return with_pictures_of(self.tweets, best_of_others(model, data, progress=False).tolist())
@@ -196,10 +198,8 @@ class SwapInspector(ModelInspector):
             write(lefts[4], y, "–" if own.image is None else f"{own.image:.0%} → {other.image:.0%}")
             flipped = own.tags != other.tags
             write(lefts[5], y, "yes" if flipped else "no", color=style.IMAGE if flipped else style.GREY)
-        note = (
-            "✓ ✗ each gold entity. gate: mean of I, eq. 12; to image: share of the words' attention; both own → shown."
-        )
-        write(margin, 0.15, note, 8, color=style.GREY)
+        columns = "gate: mean of I, eq. 12; to image: share of the words' attention; both own → shown."
+        write(margin, 0.15, f"✓ ✗ each gold entity. {columns}", 8, color=style.GREY)
         return page
 
     def _verdicts(self, answer: Answer) -> str:

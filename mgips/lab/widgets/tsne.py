@@ -39,7 +39,6 @@ def inspect_tsne(model: MGIPS, corpus: Corpus, split: str = "test", limit: int =
     """Look at the entity vectors of a split at each step through a model, in 2D and in 3D.
 
     Args:
-        split: "train", "dev" or "test".
         limit: entities shown, spread evenly over the split; t-SNE takes seconds for some hundreds and minutes for
             thousands.
 
@@ -63,31 +62,24 @@ class TSNEInspector(Inspector):
     """See `inspect_tsne`. `selected` and `neighbours` are the entities in rings."""
 
     def __init__(self, vectors: EntityVectors, total: int) -> None:
-        """
-        Args:
-            vectors: of the entities that are shown, more than ten.
-            total: how many there were before some were left out.
-        """
+        """Of `total` entities, the vectors of those that are shown, which are more than ten."""
         super().__init__("mgips-tsne")
-        self.vectors = vectors
-        self.total = total
+        self.vectors, self.total = vectors, total
         self._layout_of = functools.cache(self._compute)
         self._near = {name: neighbours(matrix) for name, matrix in vectors.steps.items()}  # (N, NEIGHBOURS) each
         names = list(vectors.steps)
         self.step = control(widgets.Dropdown, "step", label="40px", options=names, value=names[-1], description="Step")
         options = [perplexity for perplexity in PERPLEXITIES if perplexity < len(vectors)]
-        bounds: dict[str, Any] = {"options": options, "value": min(PERPLEXITY, options[-1])}
         tooltip = "About how many neighbours count. Each new value is computed once, which takes some seconds"
-        self.perplexity = slider("perplexity", "360px", "95px", description="Perplexity", tooltip=tooltip, **bounds)
-        bounds = {"value": 1, "min": 1, "max": len(vectors)}
-        tooltip = f"{USE_ARROWS} go from entity to entity"
-        self.entity = slider("entity", "420px", "95px", description="Entity (← →)", tooltip=tooltip, **bounds)
-        bounds = {"value": 300, "min": 0, "max": 345, "step": 15}
+        bounds: dict[str, Any] = {"options": options, "value": min(PERPLEXITY, options[-1]), "tooltip": tooltip}
+        self.perplexity = slider("perplexity", "360px", "95px", description="Perplexity", **bounds)
+        bounds = {"min": 1, "max": len(vectors), "tooltip": f"{USE_ARROWS} go from entity to entity"}
+        self.entity = slider("entity", "420px", "95px", description="Entity (← →)", **bounds)
         tooltip = "Degrees by which the 3D view is turned; the left and right arrow keys turn it"
-        self.turn = slider("turn", "360px", "95px", description="Turn (← →)", tooltip=tooltip, **bounds)
+        bounds = {"value": 300, "min": 0, "max": 345, "step": 15, "tooltip": tooltip}
+        self.turn = slider("turn", "360px", "95px", description="Turn (← →)", **bounds)
         self.status = control(widgets.HTML, "status")
         self.view = control(widgets.HTML, "view", "100%")
-        """The picture."""
         self.near = control(widgets.HTML, "neighbours", "calc(100% - 8px)")
         """The selected entity's post and its neighbours'."""
         self.on_change(self.redraw, self.step, self.perplexity, self.entity, self.turn)
@@ -102,19 +94,13 @@ class TSNEInspector(Inspector):
         return self.vectors.entities[self.entity.value - 1]
 
     def select(self, wanted: str | int) -> None:
-        """Select an entity by its place, or the first one of a post by the post's id.
-
-        Raises:
-            ConfigError: there is none.
-        """
+        """Select an entity by its place, or the first one of a post by its id; a ConfigError says that there is none."""
         if isinstance(wanted, str):
             ids = [entity.tweet.id for entity in self.vectors.entities]
             wanted = ids.index(wanted) if wanted in ids else -1
-        if not 0 <= wanted < len(self.vectors):
-            raise ConfigError(
-                f"There is no such entity among these {len(self.vectors)}; give a place counted from 0, or the id of a "
-                "post with an entity."
-            )
+        count = len(self.vectors)
+        if not 0 <= wanted < count:
+            raise ConfigError(f"There is no such entity among these {count}; give a post's id, or a place from 0 on.")
         self.entity.value = wanted + 1
 
     @property
@@ -140,21 +126,16 @@ class TSNEInspector(Inspector):
         seconds = self._layout_of(self.step.value, self.perplexity.value)[2]
         self.view.value = self.as_html()
         some = "" if len(self.vectors) == self.total else f" of {self.total:,}"
-        message = (
-            f"{len(self.vectors):,}{some} entities, {ITERATIONS} iterations in 2D and in 3D: {seconds:.1f} seconds, "
-            "and kept."
-        )
-        self.status.value = render("status", message=message)
+        work = f"{ITERATIONS} iterations in 2D and in 3D: {seconds:.1f} seconds, and kept."
+        self.status.value = render("status", message=f"{len(self.vectors):,}{some} entities, {work}")
         self.near.value = render("neighbours", selected=self.selected, nearest=self.neighbours)
 
     def _title(self) -> str:
         types = self.vectors.types
         flat, solid = (purity(points, types).purity for points in self.coordinates())
         full = purity(self.vectors.steps[self.step.value], types).purity
-        return (
-            f"Of an entity's {NEIGHBOURS} nearest neighbours {full:.0%} share its type by the full vectors, "
-            f"{flat:.0%} in 2D, {solid:.0%} in 3D"
-        )
+        shares = f"{full:.0%} share its type by the full vectors, {flat:.0%} in 2D, {solid:.0%} in 3D"
+        return f"Of an entity's {NEIGHBOURS} nearest neighbours {shares}"
 
     def describe(self) -> str:
         """How far the picture agrees with the vectors, and the selected entity, in words."""
@@ -177,10 +158,9 @@ class TSNEInspector(Inspector):
         assert isinstance(solid, Axes3D)
         for axes, points in zip((flat, solid), self.coordinates(), strict=True):
             scatter(axes, points, self.vectors.types)
-            unshaded = {"depthshade": False} if axes is solid else {}
-            for ringed, size, width in ((near, 55, 1.1), ([at], 210, 2.4)):
-                rings = {"s": size, "facecolors": "none", "edgecolors": "black", "linewidths": width, **unshaded}
-                axes.scatter(*points[ringed].T, **rings)
+            rings = {"facecolors": "none", "edgecolors": "black", **({"depthshade": False} if axes is solid else {})}
+            axes.scatter(*points[near].T, s=55, linewidths=1.1, **rings)
+            axes.scatter(*points[[at]].T, s=210, linewidths=2.4, **rings)
         solid.view_init(elev=22, azim=self.turn.value)
         place = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": len(TYPES), "columnspacing": 1.2}
         page.legend(*flat.get_legend_handles_labels(), **place, frameon=False, markerscale=1.6)
