@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,7 @@ class Trainer:
             self.schedule.step()
             self.optimizer.zero_grad()
             self.number += 1
-            loss = replace(loss, terms={name: value.detach() for name, value in loss.terms.items()})
+            loss = loss.detached()
             for name, value in loss.terms.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._guard.add(total.detach(), norm, batch.ids)

@@ -93,6 +93,7 @@ def test_looking_between_steps_changes_nothing(tmp_path):
     assert [step.epoch for step in seen] == [1] * 4 + [2] * 4 + [3] * 4
     assert [step.number for step in seen if step.scores] == [4, 8, 12]
     assert all(torch.isfinite(step.norm) and set(step.loss.terms) == {"crf", "ips", "cl"} for step in seen)
+    assert not any(x.requires_grad for step in seen for x in (step.loss.total, *vars(step.loss.contrast).values()))
     run = trainer.finish()
     assert weights_hash(run.model) == weights_hash(whole.model) and run.test == whole.test
     with pytest.raises(RunError, match="All epochs of this run are done"):

@@ -97,6 +97,11 @@ class Loss:
         """The sum of all terms."""
         return functools.reduce(operator.add, self.terms.values())
 
+    def detached(self) -> Loss:
+        """The same numbers without their gradients, so that keeping them keeps no graph."""
+        contrast = self.contrast and Contrast(**{name: x.detach() for name, x in vars(self.contrast).items()})
+        return Loss({name: x.detach() for name, x in self.terms.items()}, contrast)
+
 
 MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing."
 
