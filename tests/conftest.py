@@ -1,6 +1,7 @@
 """What several test files share: corpora on disk and in memory, and the paper's text where a machine has it."""
 
 import os
+import signal
 from pathlib import Path
 
 import matplotlib
@@ -50,3 +51,11 @@ def disk(tmp_path: Path) -> Path:
 def days() -> Corpus:
     """TinyTweets with 40 test posts, one in five without a picture."""
     return tinytweets(sizes=(4, 4, 40), missing=0.2)
+
+
+@pytest.fixture
+def listening():
+    """Ctrl-C is heard, here and in the processes started from here, even where a job in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

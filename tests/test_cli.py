@@ -110,7 +110,7 @@ def test_a_closed_pipe_prints_no_traceback():
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_training_says_the_command_that_goes_on_and_it_does(disk, tmp_path):
+def test_ctrl_c_in_training_says_the_command_that_goes_on_and_it_does(disk, tmp_path, listening):
     """A real process, a real Ctrl-C; what it prints is typed, and the weights come out as if nothing had happened."""
     options = ["--preset", "tiny", "--max-length", "24", "--epochs", "40", "--batch-size", "4", "--seed", "3"]
 

@@ -111,7 +111,7 @@ def test_a_trainer_is_finished_with_the_best_epoch_so_far():
 
 
 @pytest.mark.parametrize("where", ["step", "dev"])
-def test_ctrl_c_finishes_the_step_saves_and_resumes_to_the_same_bits(tmp_path, monkeypatch, where):
+def test_ctrl_c_finishes_the_step_saves_and_resumes_to_the_same_bits(tmp_path, monkeypatch, listening, where):
     """A signal inside a step takes effect after it; one while dev is scored takes effect at once."""
     whole = train(corpus(), tiny_config(), quick(), progress=False)
     trainer = Trainer(corpus(), tiny_config(), quick(checkpoint_every=0), tmp_path / "run", progress=False)
