@@ -128,6 +128,7 @@ class Trainer:
         self._rng = rng_state()
         self._batches: Iterator[Batch] | None = None
         self._guard = LossGuard(config.log_every)
+        self._complete = False
         if state is not None and self.folder:
             self._restore(state)
             self.folder.write_history(self.history)
@@ -142,8 +143,9 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Whether all epochs are done, or the last ones brought no better dev F1 (`patience`)."""
-        return len(self.history) >= self.config.epochs or out_of_patience(self.history, self.config.patience)
+        """Whether all epochs are done, the last ones brought no better dev F1 (`patience`), or `finish` was called."""
+        done = len(self.history) >= self.config.epochs or out_of_patience(self.history, self.config.patience)
+        return self._complete or done
 
     def __iter__(self) -> Iterator[Step]:
         self._end_epoch_if_due()
@@ -158,7 +160,7 @@ class Trainer:
         """
         self._end_epoch_if_due()
         if self.finished:
-            raise RunError("All epochs of this run are done; call finish() for its test scores.")
+            raise RunError("This run is over; finish() gives its test scores, and a new Trainer trains on.")
         started, accelerator = time.perf_counter(), self.accelerator
         batch = self._next_batch()
         with uninterrupted():
@@ -235,7 +237,7 @@ class Trainer:
         if not self.history:
             raise RunError("No epoch of this run is done, so there is nothing to score; go on until one is.")
         model: MGIPS = self.accelerator.unwrap_model(self._wrapped, keep_fp32_wrapper=False)
-        weights = self._best_weights
+        weights, self._complete = self._best_weights, True  # the model leaves the path that training was on
         model.load_state_dict(self.folder.load_weights() if weights is None and self.folder else weights or {})
         model.eval()
         dev, test = split_score(model, self.data["dev"]), split_score(model, self.data["test"])
