@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | probe | predict | sweep | audit | doctor | demo`.
+"""`python -m mgips train | evaluate | probe | predict | pool | sweep | audit | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -29,6 +29,7 @@ LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinj
 """Packages that only `mgips[lab]` brings."""
 CorpusName = Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
 Root = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+Whose = Literal["split", "train", "split+train", "none"]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -37,7 +38,8 @@ class Train:
     """Train on a corpus, choose the epoch on dev, score test once."""
 
     corpus: CorpusName = "tinytweets"
-    """tinytweets, twitter2015, twitter2017, or a folder in their layout."""
+    """tinytweets (or, with settings, tinytweets:train=4800,seed=1), twitter2015, twitter2017, or a folder in their
+    layout."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "tiny"
@@ -90,15 +92,25 @@ class Evaluate(Posts):
     """A run folder, a saved model's folder, or a model's name on the hub."""
     scheme: Literal["default", "strict"] = "default"
     """seqeval's default reading of tags, or strict IOB2."""
+    pool: Whose = "split"
+    """For a model that reads: whose pictures. The split's own, the training split's, both, or none."""
+    days: int | None = None
+    """For a model that reads: only pictures at most so many days before or after a post."""
     json: bool = False
     """Print JSON instead of a table."""
 
     def __call__(self) -> int:
         from mgips.evaluate import score
+        from mgips.model.mgips import READS_NOTHING
 
         model, corpus = load(self.run, self.corpus, self.root)
         tweets = corpus.splits[self.split]
-        scores = score([t.tags for t in tweets], model.predict(tweets, progress=True), self.scheme)
+        if model.reader is None and (self.pool, self.days) != ("split", None):
+            raise ConfigError(READS_NOTHING)
+        posts = {"split": tweets, "train": corpus.train, "split+train": (*tweets, *corpus.train), "none": ()}[self.pool]
+        pool = model.pool(posts, self.days, progress=True) if model.reader is not None else None
+        predicted = model.predict(tweets, progress=True, pool=pool)
+        scores = score([t.tags for t in tweets], predicted, self.scheme)
         print(json.dumps(scores.to_dict(), indent=2) if self.json else scores)
         return 0
 
@@ -153,6 +165,10 @@ class Predict(Posts):
     """One post's text."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Its photo."""
+    pool: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """For a model that reads: what `mgips pool` wrote; otherwise RUN/pool.safetensors, or the split's own pictures."""
+    time: float | None = None
+    """When the text was posted, in days as its pool counts them; otherwise time counts for nothing."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the predicted tags here, in the corpora's own format."""
 
@@ -161,17 +177,26 @@ class Predict(Posts):
         from mgips.data.corpus import Tweet
         from mgips.data.pictures import open_picture
         from mgips.data.spans import spans
+        from mgips.model.reading import Pool
 
         if (self.text is None) == (self.corpus is None):
             raise ConfigError("Give either --text (with --image) or --corpus.")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
         if self.text is not None:
-            model, tweets = load_model(self.run), (Tweet.from_text(self.text, self.image),)
+            tweet = Tweet.from_text(self.text, self.image)
+            tweets = (tweet if self.time is None else dataclasses.replace(tweet, time=self.time),)
+            model = load_model(self.run)
         else:
             model, corpus = load(self.run, self.corpus, self.root)
             tweets = corpus.splits[self.split]
-        predicted = model.predict(tweets)
+        pool: Any = None
+        if self.pool is not None:
+            pool = Pool.load(self.pool)
+        elif model.reader is not None:
+            saved = self.run / "pool.safetensors"
+            pool = tweets if self.text is None else Pool.load(saved) if saved.exists() else None
+        predicted = model.predict(tweets, pool=pool)
         if self.output is not None:
             labelled = [dataclasses.replace(t, tags=tuple(tags)) for t, tags in zip(tweets, predicted, strict=True)]
             write_conll(labelled, self.output)
@@ -182,6 +207,25 @@ class Predict(Posts):
                 {"type": s.type, "text": s.text, "start": s.start, "end": s.end} for s in spans(tweet.words, tags)
             ]
             print(json.dumps({"id": tweet.id, "words": tweet.words, "entities": entities}, ensure_ascii=False))
+        return 0
+
+
+@dataclass(kw_only=True)
+class PoolOf(Posts):
+    """Save the pictures of a split as a pool, for a model that reads: `mgips predict RUN --pool FILE`."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    days: int | None = None
+    """Only pictures at most so many days before or after a post are read."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pool.safetensors")
+    """Where it goes."""
+
+    def __call__(self) -> int:
+        model, corpus = load(self.run, self.corpus, self.root)
+        pool = model.pool(corpus.splits[self.split], self.days, progress=True)
+        pool.save(self.out)
+        print(f"{len(pool):,} pictures of {corpus.name}, {self.split} split, are in {self.out}.")
         return 0
 
 
@@ -329,14 +373,19 @@ def train_defaults(arguments: list[str]) -> Train:
     early.add_argument("--preset")
     early.add_argument("--variant", default="full")
     known, _ = early.parse_known_args(arguments)
-    name = known.preset or ("tiny" if known.corpus == "tinytweets" else "base")
+    name = known.preset or ("tiny" if known.corpus.startswith("tinytweets") else "base")
     model, train = preset(name, known.variant)
     return Train(corpus=known.corpus, preset=name, variant=known.variant, model=model, train=train)
 
 
 COMMANDS: dict[type, Any] = dict.fromkeys(
-    (Train, Evaluate, Probe, Predict, Sweep, Audit, Doctor, Demo), tyro.MISSING_NONPROP
+    (Train, Evaluate, Probe, Predict, PoolOf, Sweep, Audit, Doctor, Demo), tyro.MISSING_NONPROP
 )
+
+
+def named(command: type) -> str:
+    """What a command is called."""
+    return "pool" if command is PoolOf else command.__name__.lower()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -344,7 +393,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     try:
         commands = [
-            Annotated[command, tyro.conf.subcommand(command.__name__.lower(), default=default, prefix_name=False)]
+            Annotated[command, tyro.conf.subcommand(named(command), default=default, prefix_name=False)]
             for command, default in {**COMMANDS, Train: train_defaults(arguments[1:])}.items()
         ]
         chosen: Any = tyro.cli(

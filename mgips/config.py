@@ -14,6 +14,8 @@ from mgips.errors import ConfigError
 
 RANDOM = "random"
 """In place of an encoder's name: start that tower from random weights."""
+CAPTIONS = "captions"
+"""In place of the image encoder's name: read the captions of the pictures, by a second encoder like the text tower's."""
 WORDS, CHARACTERS = "words", "words+characters"
 """In place of the text encoder's name: word vectors from a random start, without or with a CNN over letters."""
 
@@ -27,7 +29,8 @@ class ModelConfig:
     """Hub name or folder of a BERT-family encoder; "random" for the sizes below; "words" or "words+characters" for
     vectors of words (Table 2's BiLSTM rows)."""
     image_encoder: str = "openai/clip-vit-base-patch32"
-    """Hub name or folder of a CLIP vision encoder, or "random" for the text tower's sizes."""
+    """Hub name or folder of a CLIP vision encoder; "random" for the text tower's sizes; "captions" to read the posts'
+    captions in place of their pictures, by a second encoder like the text tower's."""
     hidden_size: int = 768
     """d, for a random start; a pretrained encoder brings its own."""
     num_layers: int = 12
@@ -86,6 +89,37 @@ class ModelConfig:
     bio_constraint: bool = False
     """Decode only valid BIO sequences. The loss stays unconstrained."""
 
+    # ---- relevance otherwise than in the paper ----
+    pooling: Literal["mean", "attention"] = "mean"
+    """How a text becomes one vector for the contrast: the mean of its pieces, or a learned weight for each."""
+    contrast_norm: bool = False
+    """A LayerNorm in both contrastive heads, before their linear layer."""
+    symmetric: bool = False
+    """The standard contrastive loss from both sides: also every image finds its own text."""
+    learned_temperature: bool = False
+    """Learn τ, from `temperature` on."""
+    csls: bool = False
+    """Mine by CSLS, which takes from each relevance what hubs are given by all."""
+
+    # ---- beyond the paper: reading the mined pictures (mgips.model.reading) ----
+    read: Literal["off", "softmax", "top", "sparsemax"] = "off"
+    """Read a pool of other posts' pictures, weighed by their relevance: all of them, the K best, or as many as
+    sparsemax leaves above zero. Needs contrast_on="unimodal"."""
+    read_time: bool = True
+    """The score of a picture falls with the days between it and the post, by a learned amount."""
+    read_null: bool = True
+    """A learned score stands for reading nothing."""
+    read_own: bool = True
+    """A post's own picture may be one of those that are read."""
+    read_days: int | None = None
+    """Read only pictures at most so many days before or after; None for any."""
+    read_by: Literal["image", "text"] = "image"
+    """What a post's text is compared with: other posts' images, or their texts."""
+    read_what: Literal["image", "text"] = "image"
+    """What is read of the posts that fit: their images, or their texts."""
+    read_learned: bool = True
+    """The relevance is also learned from the tags. Off: from the contrastive losses alone."""
+
     def __post_init__(self) -> None:
         _check(self, k="[1, inf)", temperature="(0, inf)", interweave_encoders="[1, inf)", mge_ffn_ratio="(0, inf)")
         _check(self, max_length="[3, inf)", dropout="[0, 1)")  # [CLS], one piece and [SEP] need 3
@@ -98,6 +132,11 @@ class ModelConfig:
             raise ConfigError(
                 f"text_encoder {self.text_encoder!r} has no layers for an image to meet; use images=False."
             )
+        if self.read != "off" and not (self.images and self.contrast_on == "unimodal"):
+            raise ConfigError(
+                "Reading mined pictures needs a relevance from before the towers meet; use images=True and "
+                'contrast_on="unimodal".'
+            )
         if self.bio_constraint and not self.crf:
             raise ConfigError("bio_constraint is a constraint on the CRF's paths; use crf=True.")
         if self.images and self.mgi and not self.row_weights and self.column_weights == "off":
@@ -109,6 +148,16 @@ class ModelConfig:
     def contrast(self) -> bool:
         """Whether any contrastive term is part of the loss."""
         return self.images and (self.ips_loss or self.cl_loss)
+
+    @property
+    def relates(self) -> bool:
+        """Whether texts are compared with images at all: for a contrastive loss, or to read what fits."""
+        return self.contrast or self.read != "off"
+
+    @property
+    def reads_own(self) -> bool:
+        """Whether a post's own picture may be read. Its own text would find itself, and say nothing new."""
+        return self.read_own and self.read_by == self.read_what == "image"
 
 
 @dataclass(frozen=True)
@@ -137,6 +186,15 @@ class TrainConfig:
     """Gradient-norm clipping; 0 turns it off."""
     patience: int = 0
     """Stop after this many epochs without a better dev F1; 0 never stops early."""
+    ips_warmup: int = 0
+    """Epochs on own pictures alone, before self-mined positives enter the loss."""
+    memory: int = 0
+    """Past batches whose pictures may be read as well in training, in half of the steps; 0 reads the batch only."""
+    strangers: float = 0.0
+    """Share of the steps whose pool lacks the batch's own pictures, so that reading nothing is learned too."""
+    unseen: float = 0.0
+    """Share of posts whose own picture the towers do not see in a training step, for a model that reads: it learns to
+    read from the start, where otherwise it has little to gain until relevance is learned."""
     seed: int = 0
     """Seeds weights, batches and dropout."""
     precision: Literal["no", "bf16"] = "no"
@@ -154,6 +212,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self, epochs="[1, inf)", batch_size="[1, inf)", log_every="[1, inf)", warmup_ratio="[0, 1)")
+        _check(self, ips_warmup="[0, inf)", memory="[0, inf)", strangers="[0, 1)", unseen="[0, 1)")
 
 
 def _check(config: ModelConfig | TrainConfig, **intervals: str) -> None:
@@ -187,6 +246,12 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
 # No pretrained tower: high learning rates and dropout 0.5.
 FROM_WORDS = {"hidden_size": 300, "num_heads": 1, "dropout": 0.5, "lr_text": 2e-3, "lr_head": 2e-3}
 
+# Relevance that is learned before the towers meet, from own pictures.
+RELEVANCE: dict[str, Any] = {
+    "contrast_on": "unimodal", "pooling": "attention", "contrast_norm": True, "symmetric": True, "temperature": 0.1,
+    "learned_temperature": True, "ips_loss": False,
+}  # fmt: skip
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "full": {},
     "text": {"images": False},
@@ -197,6 +262,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-row": {"row_weights": False},
     "no-column": {"column_weights": "off"},
     "no-mutual": {"mutual_attention": False},
+    # Beyond the paper, with its own parts of the contrast left out: own pictures only, and reading the mined ones.
+    "own": RELEVANCE,
+    "reads": {**RELEVANCE, "read": "sparsemax", "memory": 30, "strangers": 0.2, "unseen": 0.2},
     "bert": {"images": False, "crf": False},
     "bert-bilstm-crf": {"images": False, "bilstm": True, "lr_head": 2e-3},
     "bilstm-crf": {"images": False, "text_encoder": WORDS, "bilstm": True, **FROM_WORDS},

@@ -86,6 +86,12 @@ def score(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], sch
     return as_score(report["micro avg"], per_type={kind: as_score(report[kind]) for kind in kinds if kind in report})
 
 
+def predict_split(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> list[list[str]]:
+    """A model's tags of a split. A model that reads has the split's own pictures as its pool."""
+    pool = model.pool(data) if model.reader is not None else None
+    return model.predict_dataset(data, batch_size, pool)
+
+
 def split_score(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> Score:
-    """A model's scores on a split: gold never cut, seqeval's default reading."""
-    return score([tweet.tags for tweet in data.tweets], model.predict_dataset(data, batch_size))
+    """A model's scores on a split, by `predict_split`: gold never cut, seqeval's default reading."""
+    return score([tweet.tags for tweet in data.tweets], predict_split(model, data, batch_size))

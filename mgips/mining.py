@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from tqdm.auto import tqdm
 from mgips.data.batch import TweetDataset, evaluation_batches
 from mgips.errors import ConfigError, DataError
 from mgips.files import write_atomically
+from mgips.model.contrastive import CSLS_NEIGHBOURS
 from mgips.model.mgips import MGIPS, MINES_NOTHING
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 
 K_MAX = 20
 """Images mined per text where a split is mined once, to be looked at with any smaller K."""
@@ -35,13 +37,14 @@ class Mined:
     """The images mined for each of a split's N texts, the best first."""
 
     index: Tensor
-    """(N, K) int64, the mined images by the place of their tweet in the split."""
+    """(N, K) int64, the mined images by the place of their tweet in the split; -1 where a `bias` left fewer than K."""
     score: Tensor
-    """(N, K) float32, their relevance (eq. 14), in [-1, 1]."""
+    """(N, K) float32, what they were ranked by: their relevance (eq. 14), in [-1, 1]; with `csls` the CSLS value, in
+    [-4, 4]; a `bias` is added to either, and -inf stands where there was no K-th image."""
     own_rank: Tensor
     """(N,) int64: how many candidates come before the text's own image; 0 where it is the first."""
     own_score: Tensor
-    """(N,) float32, the relevance of the own image."""
+    """(N,) float32, the same number for the own image, which need not be a candidate."""
 
     @property
     def k(self) -> int:
@@ -74,7 +77,7 @@ def contrast_vectors(
     ):
         for indices in evaluation_batches(data.lengths, batch_size):
             batch = data[indices].to(model.device)
-            contrast = model.contrast(model(batch), batch)
+            contrast = model.contrast(model(batch, read_batch=False), batch)
             pair = contrast.texts.float().cpu(), contrast.images.float().cpu()
             if not len(texts):
                 texts, images = (torch.empty(len(data), vectors.shape[1]) for vectors in pair)
@@ -83,13 +86,64 @@ def contrast_vectors(
     return texts, images
 
 
+@dataclass(frozen=True)
+class Hubs:
+    """How unevenly the mined places fall on the images: a hub is an image that very many texts mine."""
+
+    skewness: float
+    """Of N_k, the number of texts that mine an image, over all images (Radovanović et al. 2010, S_{N_k}); 0 where all
+    are mined equally often."""
+    top_ten: float
+    """Share of all mined places that the ten most mined images fill, in [0, 1]."""
+
+
+def hubs(index: Tensor, images: int, candidates: Tensor | None = None) -> Hubs:
+    """Count how often each image is mined.
+
+    Args:
+        index: the mined images by their numbers, in any shape, such as `Mined.index`; negative ones are left out.
+        images: how many there are; those that nobody mines count as 0.
+        candidates: (images,) bool, those that may be mined; all by default.
+    """
+    counts = torch.bincount(index[index >= 0], minlength=images)
+    return _hubs(counts if candidates is None else counts[candidates])
+
+
+def hubs_by_chance(texts: Tensor, share: Tensor, draws: int = 100) -> Hubs:
+    """What `hubs` gives on average if each text mines at random, which is not even either; always the same draws.
+
+    Args:
+        texts, share: (M,) for each image, how many texts may mine it, and with what probability each of them does.
+    """
+    random = np.random.RandomState(0)
+    drawn = [_hubs(torch.from_numpy(random.binomial(texts.numpy(), share.numpy()))) for _ in range(draws)]
+    return Hubs(*(float(np.mean([getattr(one, f.name) for one in drawn])) for f in fields(Hubs)))
+
+
+def _hubs(counts: Tensor) -> Hubs:
+    """(M,) → both measures; NaN without an image, or without any that is mined."""
+    away = counts.double() - counts.double().mean()
+    spread = away.square().mean() ** 1.5
+    skewness = 0.0 if len(counts) and not spread else float((away**3).mean() / spread)
+    return Hubs(skewness, float(counts.sort(descending=True).values[:10].sum().double() / counts.sum()))
+
+
 @torch.no_grad()
-def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None = None, chunk: int = 1024) -> Mined:
+def mine_split(
+    texts: Tensor,
+    images: Tensor,
+    k: int,
+    candidates: Tensor | None = None,
+    chunk: int = 1024,
+    csls: int = 0,
+    bias: Callable[[slice], Tensor] | None = None,
+) -> Mined:
     """The K most relevant images of each text among all images of a split, exactly (eqs 14-15).
 
     The cosines are computed in float64 and rounded to float32, so that neither the order of a sum nor `chunk`
-    decides between two images; of equally relevant ones the earlier comes first. One chunk × M matrix of float32
-    is all that is kept besides the result.
+    decides between two images; of equally relevant ones the earlier comes first. One chunk × N matrix of float32
+    is all that is kept besides the result; with `csls` also that many numbers for each text and image, and the
+    cosines are computed twice.
 
     Args:
         texts: (N, d).
@@ -97,40 +151,80 @@ def mine_split(texts: Tensor, images: Tensor, k: int, candidates: Tensor | None 
         k: K. A text's own image may be one of them.
         candidates: (N,) bool, the images that may be mined; all by default.
         chunk: texts compared at once.
+        csls: rank by CSLS instead of the cosine (`mgips.model.contrastive.csls`), with this many neighbours; 0 is off.
+            A text's neighbours are candidates, an image's are any texts.
+        bias: gives for a slice of the texts, of at most `ROWS`, what is added before ranking to the cosines (to the
+            CSLS values with `csls`): (rows, N) float64, such as a penalty for distance in time; -inf excludes an
+            image. A row must not depend on which others are asked for with it.
 
     Raises:
-        ConfigError: K exceeds the candidates, naming both; or not one image a text.
+        ConfigError: K exceeds the candidates, naming both; not one image a text; or `csls` is negative.
     """
     if texts.shape != images.shape:
         raise ConfigError(f"There are {len(texts)} texts and {len(images)} images; give each text its own image.")
-    _check_k(k, len(images), candidates)
+    count = _check_k(k, len(images), candidates)
     if chunk < 1:
         raise ConfigError(f"chunk is {chunk}; compare at least one text at a time.")
+    if csls < 0:
+        raise ConfigError(f"csls is {csls}; give the number of neighbours to average over, or 0 to rank by cosines.")
     index = torch.empty(len(texts), k, dtype=torch.int64)
     score = torch.empty(len(texts), k)
     own_rank = torch.empty(len(texts), dtype=torch.int64)
     own_score = torch.empty(len(texts))
     places = torch.arange(len(images))
     buffer = torch.empty(min(chunk, len(texts)), len(images))  # every chunk's scores in turn
+    near = _neighbourhoods(texts, images, csls, count, candidates, buffer) if csls else None
     for start in range(0, len(texts), chunk):
-        scores = buffer[: len(texts) - start]  # (chunk, N)
-        for first in range(0, len(scores), BLOCK):
-            block = F.normalize(texts[start + first : start + first + BLOCK][: len(scores) - first].double(), dim=-1)
-            for left in range(0, len(images), BLOCK):
-                right = F.normalize(images[left : left + BLOCK].double(), dim=-1)
-                scores[first : first + BLOCK, left : left + BLOCK] = block @ right.T  # rounds
-        own_score[start : start + chunk] = scores.diagonal(start)
-        if candidates is not None:
-            scores.masked_fill_(~candidates, -torch.inf)
+        scores = _cosines(texts[start : start + chunk], images, buffer)  # (chunk, N)
         for first in range(0, len(scores), ROWS):  # keeps the extra memory for sorting small
             rows = slice(start + first, start + min(first + ROWS, len(scores)))
             some = scores[first : first + ROWS]
+            if near is not None:
+                some.copy_(2 * some.double() - near[0][rows, None] - near[1])  # rounds
+            if bias is not None:
+                some.copy_(some.double() + bias(rows))
+            own_score[rows] = some.diagonal(rows.start)
+            if candidates is not None:
+                some.masked_fill_(~candidates, -torch.inf)
             index[rows] = best(some, k)
             score[rows] = some.gather(1, index[rows])
             own = own_score[rows, None]
             before = (some == own) & (places < torch.arange(rows.start, rows.stop)[:, None])
-            own_rank[rows] = ((some > own) | before).sum(1)
-    return Mined(index, score, own_rank, own_score)
+            own_rank[rows] = (((some > own) | before) & (some > -torch.inf)).sum(1)
+    return Mined(index.masked_fill_(score == -torch.inf, -1), score, own_rank, own_score)
+
+
+def _cosines(texts: Tensor, images: Tensor, buffer: Tensor) -> Tensor:
+    """(n, d), (N, d) → the first n rows of the buffer, (n, N) float32, filled block by block."""
+    scores = buffer[: len(texts)]
+    for first in range(0, len(texts), BLOCK):
+        block = F.normalize(texts[first : first + BLOCK].double(), dim=-1)
+        for left in range(0, len(images), BLOCK):
+            right = F.normalize(images[left : left + BLOCK].double(), dim=-1)
+            scores[first : first + BLOCK, left : left + BLOCK] = block @ right.T  # rounds
+    return scores
+
+
+def _neighbourhoods(
+    texts: Tensor, images: Tensor, neighbours: int, count: int, candidates: Tensor | None, buffer: Tensor
+) -> tuple[Tensor, Tensor]:
+    """r_i of every text and r_j of every image (MUSE's `get_nn_avg_dist`): (N,) and (N,) float64, whatever the chunk."""
+    of_texts = torch.empty(len(texts), min(neighbours, count))
+    of_images = torch.empty(0, len(images))
+    for start in range(0, len(texts), len(buffer)):
+        scores = _cosines(texts[start : start + len(buffer)], images, buffer)  # (chunk, N)
+        highest = torch.empty(min(neighbours, start + len(scores)), len(images))
+        for left in range(0, len(images), BLOCK):
+            columns = slice(left, left + BLOCK)
+            seen = torch.cat([of_images[:, columns], scores[:, columns]])
+            highest[:, columns] = seen.topk(len(highest), dim=0).values
+        of_images = highest
+        if candidates is not None:
+            scores.masked_fill_(~candidates, -torch.inf)
+        for first in range(0, len(scores), ROWS):
+            rows = slice(start + first, start + min(first + ROWS, len(scores)))
+            of_texts[rows] = scores[first : first + ROWS].topk(of_texts.shape[1]).values
+    return of_texts.double().mean(1), of_images.double().mean(0)
 
 
 def best(scores: Tensor, k: int) -> Tensor:
@@ -155,6 +249,7 @@ def mine_dataset(
     cache: str | Path | None = None,
     batch_size: int = 64,
     progress: bool = True,
+    csls: int = 0,
 ) -> Mined:
     """Mine a whole split with a model, at least K_MAX deep where there are that many images; once, with a cache.
 
@@ -163,19 +258,21 @@ def mine_dataset(
         k: K; the result holds the best K.
         cache: a folder to keep the result in, such as the run's. A file there is named by the weights, the
             settings and the data, so it is never used for others.
+        csls: rank by CSLS with this many neighbours, see `mine_split`; 0 leaves it to the model's own setting.
 
     Raises:
         ConfigError: a model without a contrastive part, or fewer than K images.
     """
-    if not model.config.contrast or data.crops is None:
+    if not model.config.relates or model.image_embedding is None:
         raise ConfigError(MINES_NOTHING)
-    candidates = None if model.config.mine_missing else torch.from_numpy(np.array(data.crops.has_image))
+    csls = csls or CSLS_NEIGHBOURS * model.config.csls
+    candidates = None if model.config.mine_missing else data.has_image
     count = _check_k(k, len(data), candidates)
-    file = Path(cache) / f"mined-{fingerprint(model, data)}.safetensors" if cache else None
+    file = Path(cache) / f"mined-{fingerprint(model, data, csls)}.safetensors" if cache else None
     mined = load_mined(file, len(data)) if file else None
     if mined is None or mined.k < k:
         texts, images = contrast_vectors(model, data, batch_size, progress)
-        mined = mine_split(texts, images, min(max(k, K_MAX), count), candidates)
+        mined = mine_split(texts, images, min(max(k, K_MAX), count), candidates, csls=csls, bias=by_time(model, data))
         if file:
             try:
                 write_atomically(file, save({f.name: getattr(mined, f.name) for f in fields(Mined)}))
@@ -200,15 +297,32 @@ def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> n
     Raises:
         ConfigError: a model without a contrastive part, or fewer than two posts with a picture.
     """
-    pictured = torch.from_numpy(np.array(data.crops.has_image)) if data.crops is not None else torch.zeros(0)
-    if model.config.contrast and pictured.sum() < 2:
+    pictured = data.has_image
+    if model.config.relates and pictured.sum() < 2:
         raise ConfigError("Fewer than two posts have a picture, so there is no other post's to mine.")
-    best = mine_split(*contrast_vectors(model, data, progress=progress), k=2, candidates=pictured).index  # (N, 2)
+    vectors = contrast_vectors(model, data, progress=progress)
+    best = mine_split(*vectors, k=2, candidates=pictured, bias=by_time(model, data)).index  # (N, 2)
     own = best[:, 0] == torch.arange(len(best))
     return torch.where(own, best[:, 1], best[:, 0]).numpy()
 
 
-def fingerprint(model: MGIPS, data: TweetDataset) -> str:
+def by_time(model: MGIPS, data: TweetDataset) -> Callable[[slice], Tensor] | None:
+    """What distance in time takes from the relevance, for a model that reads and has learned it; a `bias`."""
+    reader = model.reader
+    if reader is None or reader.time is None:
+        return None
+    times = torch.tensor([tweet.time for tweet in data.tweets], dtype=torch.float64, device=reader.time.device)
+
+    def bias(rows: slice) -> Tensor:
+        with torch.no_grad():
+            penalty = reader.penalty(times[rows], times)
+        assert penalty is not None
+        return -penalty.double().cpu()
+
+    return bias
+
+
+def fingerprint(model: MGIPS, data: TweetDataset, csls: int = 0) -> str:
     """A hash of weights, settings, texts and pictures: equal hashes, equal mining."""
     digest = hashlib.sha256(f"{weights_hash(model)} {sorted(asdict(model.config).items())}".encode())
     for tweet, encoded in zip(data.tweets, data.encoded, strict=True):
@@ -219,6 +333,12 @@ def fingerprint(model: MGIPS, data: TweetDataset) -> str:
         pixels = data.crops.pixels
         file = getattr(pixels, "filename", None)
         digest.update(Path(file).name.encode() if file else str(zlib.crc32(pixels.tobytes())).encode())
+    if data.captions is not None:
+        digest.update(data.captions[0].numpy().tobytes())
+    if model.reader is not None:
+        digest.update(repr([tweet.time for tweet in data.tweets]).encode())
+    if csls:
+        digest.update(f"csls {csls}".encode())
     return digest.hexdigest()[:16]
 
 

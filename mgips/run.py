@@ -6,6 +6,7 @@ A run folder is a saved model (`MGIPS.from_pretrained(folder)`) and the record o
     config.json, tokenizer…, model.safetensors    the weights of the best dev F1 so far
     metrics.jsonl       one line per epoch
     checkpoint.pt       everything needed to resume; removed when the run is complete
+    pool.safetensors    the pictures that the test split was read with, for a model that reads
     results.json        dev and test scores of the chosen epoch: written last
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -36,6 +36,7 @@ from mgips.errors import ConfigError, RunError
 from mgips.evaluate import Score
 from mgips.files import replacing
 from mgips.model.mgips import MGIPS
+from mgips.model.reading import Pool
 from mgips.version import __version__
 
 PACKAGES = ("torch", "transformers", "accelerate", "pytorch-crf", "seqeval", "numpy", "pillow")
@@ -133,6 +134,11 @@ class RunFolder:
         """The best weights so far."""
         return load_file(self.path / "model.safetensors")
 
+    def save_pool(self, pool: Pool) -> None:
+        """Write pool.safetensors, the pictures that the test split was read with."""
+        if self.writer:
+            pool.save(self.path / "pool.safetensors")
+
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Replace metrics.jsonl."""
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
@@ -218,14 +224,6 @@ def set_rng(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
-
-
-def weights_hash(model: torch.nn.Module) -> str:
-    """SHA-256 over every weight's name and bytes: equal hashes, equal weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def json_bytes(value: Any) -> bytes:

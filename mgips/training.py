@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate.utils import broadcast_object_list, gather_object, set_seed
 from torch import Tensor
@@ -32,6 +33,7 @@ from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError, RunError
 from mgips.evaluate import split_score
 from mgips.model.mgips import MGIPS, Loss
+from mgips.model.reading import Pool, gathered, joined
 from mgips.run import Run, RunFolder, describe_run, fresh_accelerator, rng_state, set_rng
 
 
@@ -128,6 +130,8 @@ class Trainer:
         self._rng = rng_state()
         self._batches: Iterator[Batch] | None = None
         self._guard = LossGuard(config.log_every)
+        self._warm = config.ips_warmup * self.steps_per_epoch
+        self._memory: list[Pool] = []  # the pictures of past batches, for a model that reads
         self._complete = False
         if state is not None and self.folder:
             self._restore(state)
@@ -167,7 +171,8 @@ class Trainer:
             set_rng(self._rng)
             self._wrapped.train()
             with accelerator.autocast():
-                loss = self.model.loss(self._wrapped(batch), batch)
+                out = self._wrapped(batch, **self._pool(len(batch)))
+                loss = self.model.loss(out, batch, self_mined=self.number >= self._warm)
             total = loss.total
             accelerator.backward(total)
             limit = self.config.max_grad_norm or math.inf
@@ -180,6 +185,7 @@ class Trainer:
             for name, value in loss.terms.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._guard.add(total.detach(), norm, batch.ids)
+            self._remember(out.own)
             self._rng = rng_state()
             self._seconds += time.perf_counter() - started
             self._bar.update()
@@ -211,6 +217,7 @@ class Trainer:
                     "sums": self._sums,
                     "seconds": self._seconds,
                     "rng": rng,
+                    "memory": [vars(pool.to("cpu")) for pool in self._memory],
                 }
             )
 
@@ -241,6 +248,8 @@ class Trainer:
         model.load_state_dict(self.folder.load_weights() if weights is None and self.folder else weights or {})
         model.eval()
         dev, test = split_score(model, self.data["dev"]), split_score(model, self.data["test"])
+        if self.folder and model.reader is not None:
+            self.folder.save_pool(model.pool(self.data["test"]))
         path = self.folder.path if self.folder else None
         run = Run(model, test, dev, self.best["epoch"], self.history, path, self.data)
         if self.folder:
@@ -276,6 +285,31 @@ class Trainer:
         except BaseException:
             self._batches = None  # interrupted: the next call starts from the same step
             raise
+
+    def _pool(self, size: int) -> dict[str, Any]:
+        """What this step's batch of a size reads, for a model that reads: a pure function of seed, step and memory.
+
+        In half of the steps also some of the past batches, at least one. In a share of the steps (`strangers`) none of
+        the batch's own pictures, so that nothing in the pool fits; otherwise a share of the posts (`unseen`) has its
+        own picture in the pool only.
+        """
+        config = self.config
+        if self.model.reader is None or not (config.memory or config.strangers or config.unseen):
+            return {}
+        draw = np.random.RandomState([config.seed, self.number])
+        past, strangers, count = draw.random_sample() < 0.5, draw.random_sample() < config.strangers, 0
+        if past and self._memory:
+            count = 1 + draw.randint(len(self._memory))
+        unseen = None
+        if config.unseen and not strangers:
+            unseen = torch.from_numpy(draw.random_sample(size) < config.unseen).to(self.accelerator.device)
+        pool = joined(self._memory[-count:]) if count else None
+        return {"pool": pool, "read_batch": not strangers, "unseen": unseen}
+
+    def _remember(self, own: Pool | None) -> None:
+        """Keep a batch's pictures for later steps, as they are now."""
+        if own is not None and self.config.memory:
+            self._memory = [*self._memory, gathered(own.detach())][-self.config.memory :]
 
     def _end_epoch_if_due(self) -> dict[str, Any] | None:
         """After an epoch's last step: score dev, keep the best weights, write everything. Its record, or None."""
@@ -317,6 +351,7 @@ class Trainer:
         self._sums = {name: value.to(self.accelerator.device) for name, value in state["sums"].items()}
         self._seconds = state["seconds"]
         self._rng = state["rng"][self.accelerator.process_index]
+        self._memory = [Pool(**pool).to(self.accelerator.device) for pool in state.get("memory", [])]
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from builders import tiny_model
 from mgips.cli import main, train_defaults
 from mgips.config import preset
 from mgips.model.mgips import MGIPS
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 

@@ -1,20 +1,24 @@
 """Grids: rows that differ as they say, files that hold what a number needs, stopping and going on, failures that cost nothing else."""
 
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import save_result, text_of
 
 import mgips.lab.sweep as experiments
 from mgips.cli import main
 from mgips.config import preset
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError, RunError
+from mgips.lab.figures.grids import fig6
 from mgips.lab.grids import GRIDS, Grid, Row
 from mgips.lab.integrity import EDITS
 from mgips.lab.paper.tables import CORPORA
+from mgips.lab.precision import MiningPrecision
 from mgips.lab.results import load_results, missing
 from mgips.lab.stats import counts_f1
 from mgips.lab.sweep import COLLECTORS, part_of, run_row, sweep
@@ -27,7 +31,9 @@ def small(monkeypatch):
     """A grid of three runs in this process, on a corpus of 64 posts."""
     rows = (Row("full", "full"), Row("text", "text only", "text"), Row("half", "half", share=0.5))
     monkeypatch.setitem(GRIDS, "small", Grid("small", "for the tests", rows, (0, 1)))
-    monkeypatch.setattr(experiments, "grid_corpus", lambda name, seed, root=None: tinytweets(seed, (64, 32, 32)))
+    monkeypatch.setattr(
+        experiments, "grid_corpus", lambda name, seed, root=None, drawn=None: tinytweets(seed, (64, 32, 32))
+    )
     monkeypatch.setattr(experiments, "ProcessPoolExecutor", lambda jobs, mp_context: ThreadPoolExecutor(1))
     return "small"
 
@@ -59,6 +65,29 @@ def test_a_sweep_writes_what_a_number_needs_and_goes_on_where_it_was(small, tmp_
     seeds = {row: [run.seed for run in runs] for row, runs in found.items()}
     assert seeds == {"full": [0, 1], "text": [0, 1], "half": [0, 1]}
     assert found["text"][0].record["mining"] is None and found["full"][0].record["mining"]["texts"] > 0
+
+
+def test_what_is_recorded_of_mining_can_be_read_back_with_or_without_the_newer_fields(small, tmp_path):
+    assert sweep(small, changes=SMALL, seeds=(0,), rows=("full",), folder=tmp_path, progress=False) == 1
+    text = (tmp_path / "small/tinytweets/full-s0.json").read_text()
+    found = MiningPrecision(**json.loads(text)["mining"])
+    assert "NaN" not in text and found.precision <= found.attainable <= 1 and found.at_one_attainable > 0
+    assert found.top_ten >= 10 / 32 and found.skewness_chance > 0
+    names = ("precision", "chance", "others", "others_chance", "texts")
+    older = MiningPrecision(**{name: getattr(found, name) for name in names})
+    assert older.attainable is None and older.others == found.others
+
+
+def test_the_picture_of_k_shows_what_is_attainable_where_the_runs_know_it(tmp_path):
+    grid = GRIDS["fig6"]
+    for newer in ({}, {"others_attainable": 0.83}):
+        for row, seed in itertools.product(grid.rows, grid.seeds):
+            others = None if row.x == 1 and seed == 0 else 0.2  # all mined their own
+            save_result(tmp_path, "fig6", row, seed, mining={"others": others, "others_chance": 0.07, **newer})
+        figure = fig6(folder=tmp_path)
+        assert len(figure.axes) == 2 and ("attainable" in text_of(figure)) == bool(newer)
+    heights = [line.get_ydata()[0] for line in figure.axes[1].lines if line.get_linestyle() == "--"]
+    assert heights == pytest.approx([83])
 
 
 def test_a_rows_settings_go_with_its_own_preset_only(small, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ from mgips.evaluate import score
 from mgips.lab.integrity import EDITS, LEAK, OneLoss, PaddingSeen, TestWatcher, edited, leaky, readings, versions
 from mgips.model.mgips import MGIPS
 from mgips.model.mutual_attention import MutualAttentionEncoder
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 from mgips.training import Trainer, train
 
 SMALL = {"epochs": 2, "hidden_size": 16, "intermediate_size": 32, "num_heads": 2}

@@ -1,14 +1,17 @@
 """Mining over a whole split: exact, chunked, in order, kept beside the run."""
 
+from collections import Counter
+
 import pytest
+import scipy.stats
 import torch
 from builders import best_others_by_loop, contrast_of, tiny_model, tweets
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.data.batch import TweetDataset
 from mgips.errors import ConfigError
-from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, mine_dataset, mine_split
-from mgips.model.contrastive import mine, relevance
+from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, hubs, hubs_by_chance, mine_dataset, mine_split
+from mgips.model.contrastive import csls, mine, relevance
 
 
 def vectors(count: int, d: int = 8, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -79,6 +82,138 @@ def test_a_k_that_cannot_be_filled_is_refused_with_both_numbers():
         mine_split(texts, images, 2, chunk=0)
 
 
+def csls_by_loop(texts: torch.Tensor, images: torch.Tensor, k: int, allowed: list[int]) -> torch.Tensor:
+    """CSLS entry by entry, from float64 cosines: a text's neighbours are allowed images, an image's are all texts."""
+    cosine = [[float(t.double() @ i.double() / t.double().norm() / i.double().norm()) for i in images] for t in texts]
+
+    def mean_of_highest(values):
+        highest = sorted(values, reverse=True)[:k]
+        return sum(highest) / len(highest)
+
+    of_texts = [mean_of_highest([row[j] for j in allowed]) for row in cosine]
+    of_images = [mean_of_highest([row[j] for row in cosine]) for j in range(len(images))]
+    scores = [[2 * s - of_texts[i] - of_images[j] for j, s in enumerate(row)] for i, row in enumerate(cosine)]
+    return torch.tensor(scores, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("neighbours", [1, 4, 50])
+@pytest.mark.parametrize("allowed", [None, 9])
+def test_csls_is_that_of_plain_loops(neighbours, allowed):
+    texts, images = vectors(23)
+    candidates = None if allowed is None else torch.arange(23) % 23 < allowed
+    places = list(range(allowed or 23))
+    expected = csls_by_loop(texts, images, neighbours, places)
+    found = mine_split(texts, images, 4, candidates, chunk=5, csls=neighbours)
+    for text in range(23):
+        order = sorted(places, key=lambda i: -float(expected[text, i]))
+        assert found.index[text].tolist() == order[:4]
+        assert found.score[text].tolist() == pytest.approx(expected[text, order[:4]].tolist(), abs=1e-6)
+        assert found.own_score[text] == pytest.approx(float(expected[text, text]), abs=1e-6)
+        assert found.own_rank[text] == sum(bool(expected[text, i] > expected[text, text]) for i in places)
+    if allowed is None:
+        scores = relevance(texts, images).requires_grad_()
+        torch.testing.assert_close(csls(scores, neighbours).double(), expected, atol=1e-6, rtol=0)
+        assert not csls(scores, neighbours).requires_grad
+
+
+def test_csls_of_a_rectangle_and_without_neighbours():
+    scores = torch.tensor([[0.9, 0.1, 0.3], [0.8, 0.5, 0.2]])
+    expected = [
+        [1.8 - 0.6 - 0.85, 0.2 - 0.6 - 0.3, 0.6 - 0.6 - 0.25],
+        [1.6 - 0.65 - 0.85, 1 - 0.65 - 0.3, 0.4 - 0.65 - 0.25],
+    ]
+    torch.testing.assert_close(csls(scores, 2), torch.tensor(expected))
+    with pytest.raises(ConfigError, match="neighbours is 0"):
+        csls(scores, 0)
+    with pytest.raises(ConfigError, match="csls is -1"):
+        mine_split(*vectors(6), 2, csls=-1)
+
+
+def gap_in_time(count: int):
+    """A penalty for distance in time, with some pairs excluded, rows of it as `mine_split` asks for them."""
+    days = torch.arange(count, dtype=torch.float64) / 7
+    bias = -0.01 * (days[:, None] - days).abs()
+    return bias.masked_fill((days[:, None] - days).abs() > count / 20, -torch.inf)
+
+
+@pytest.mark.parametrize("chunk", [1, 7, ROWS, 300, 10_000])
+@pytest.mark.parametrize("neighbours", [0, 10])
+def test_the_chunk_changes_nothing_with_csls_and_bias_either(chunk, neighbours):
+    texts, images = vectors(BLOCK + 44, seed=1)
+    images[50:60] = images[50]
+    candidates, bias = torch.arange(len(texts)) % 5 > 0, gap_in_time(len(texts))
+    for options in ({"csls": neighbours}, {"csls": neighbours, "bias": lambda rows: bias[rows]}):
+        found = [mine_split(texts, images, 20, candidates, size, **options) for size in (chunk, 128)]
+        assert same(*found)
+
+
+def test_a_bias_is_added_before_ranking_and_can_exclude():
+    texts, images = vectors(40, seed=2)
+    bias, asked = gap_in_time(40), []
+    bias[3] = -torch.inf  # nothing left
+    bias[4, 5:] = bias[4, :2] = -torch.inf  # three left, one of them its own
+    bias[9, 9] = -torch.inf  # not its own
+    candidates = torch.arange(40) != 2
+    found = mine_split(texts, images, 5, candidates, chunk=17, bias=lambda rows: asked.append(rows) or bias[rows])
+    assert max(rows.stop - rows.start for rows in asked) <= ROWS
+    scores = relevance(texts, images).double() + bias
+    for text in range(40):
+        there = [i for i in range(40) if candidates[i] and scores[text, i] > -torch.inf]
+        order = sorted(there, key=lambda i: -float(scores[text, i]))[:5]
+        assert found.index[text].tolist() == order + [-1] * (5 - len(order))
+        expected = scores[text, order].tolist() + [-torch.inf] * (5 - len(order))
+        assert found.score[text].tolist() == pytest.approx(expected, abs=1e-6)
+        assert found.own_score[text] == pytest.approx(float(scores[text, text]), abs=1e-6)
+        assert found.own_rank[text] == sum(bool(scores[text, i] > scores[text, text]) for i in there)
+    assert found.index[3].tolist() == [-1] * 5 and found.own_rank[3] == 0 and found.index[4, 2:].tolist() == [-1] * 3
+    assert hubs(found.index, 40).top_ten <= 1
+
+
+def test_a_bias_of_nothing_changes_nothing_and_one_comes_on_top_of_csls():
+    texts, images = vectors(30, seed=3)
+    nothing = mine_split(texts, images, 5, bias=lambda rows: torch.zeros(rows.stop - rows.start, 30).double())
+    assert same(nothing, mine_split(texts, images, 5))
+    scaled = mine_split(texts, images, 30, csls=4)
+    shifted = mine_split(texts, images, 30, csls=4, bias=lambda rows: torch.eye(30)[rows].double() * 9)
+    assert (shifted.own_rank == 0).all()
+    torch.testing.assert_close(shifted.own_score, scaled.own_score + 9)
+
+
+def test_csls_takes_places_from_planted_hubs():
+    g = torch.Generator().manual_seed(0)
+    common = 3 * torch.randn(16, generator=g)  # a narrow cone, as transformers' features are in
+    texts, images = (torch.randn(200, 16, generator=g) + common for _ in range(2))
+    images[:5] = common  # near to everything
+    plain, scaled = (hubs(mine_split(texts, images, 3, csls=n).index, 200) for n in (0, 10))
+    assert plain.skewness > 4 and scaled.skewness < plain.skewness / 2
+    assert plain.top_ten > 0.25 and scaled.top_ten < 0.6 * plain.top_ten
+
+
+def test_hubs_are_those_of_plain_counting():
+    index = mine_split(*vectors(60, seed=4), 3).index
+    counted = Counter(index.flatten().tolist())
+    counts = [counted[i] for i in range(60)]
+    found = hubs(index, 60)
+    assert found.skewness == pytest.approx(scipy.stats.skew(counts))
+    assert found.top_ten == pytest.approx(sum(sorted(counts)[-10:]) / 180)
+    assert hubs(index.flatten(), 60) == found
+    some = torch.tensor(counts) > 0  # those that nobody mines count, unless they cannot be mined
+    assert hubs(index, 60, some).skewness == pytest.approx(scipy.stats.skew([c for c in counts if c]))
+    even = hubs(torch.arange(60).reshape(20, 3), 60)
+    assert (even.skewness, even.top_ten) == (0, pytest.approx(1 / 6))
+    one = hubs(torch.zeros(50, 1, dtype=torch.int64), 100)
+    assert one.top_ten == 1 and one.skewness == pytest.approx(scipy.stats.skew([50] + [0] * 99))
+
+
+def test_chance_is_what_mining_at_random_gives():
+    g = torch.Generator().manual_seed(0)
+    drawn = [hubs(torch.rand(80, 80, generator=g).topk(4).indices, 80) for _ in range(300)]
+    expected = hubs_by_chance(torch.full((80,), 80), torch.full((80,), 4 / 80))
+    assert expected == hubs_by_chance(torch.full((80,), 80), torch.full((80,), 4 / 80))
+    assert expected.top_ten == pytest.approx(sum(x.top_ten for x in drawn) / 300, rel=0.05)
+    assert expected.skewness == pytest.approx(sum(x.skewness for x in drawn) / 300, rel=0.15)
+
+
 class Largest(TorchDispatchMode):
     """Notes the bytes of the largest tensor that any operation made."""
 
@@ -92,10 +227,13 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_nothing_larger_than_a_chunk_is_ever_made():
+@pytest.mark.parametrize(
+    "options", [{}, {"csls": 10}, {"bias": lambda rows: torch.zeros(len(range(3000)[rows]), 3000).double()}]
+)
+def test_nothing_larger_than_a_chunk_is_ever_made(options):
     texts, images = vectors(3000)
     with Largest() as largest:
-        mine_split(texts, images, 5, chunk=100)
+        mine_split(texts, images, 5, chunk=100, **options)
     assert largest.bytes == 100 * 3000 * 4
 
 
@@ -155,6 +293,10 @@ def test_what_was_mined_is_kept_until_weights_or_data_change(small, tmp_path, mo
     assert len(calls) == 4
     ask(data=TweetDataset(tweets(12, seed=1), model.batcher, progress=False))
     assert len(calls) == 5 and len(list(tmp_path.iterdir())) == 3
+    scaled = [mine_dataset(model, data, 3, cache=tmp_path, progress=False, csls=4) for _ in range(2)]
+    assert len(calls) == 6 and same(*scaled) and not torch.equal(scaled[0].score, first.score)
+    assert same(scaled[0], mine_split(*real(model, data, progress=False), 3, csls=4)) and same(first, ask())
+    assert len(calls) == 6 and len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_folder_that_cannot_be_written_costs_the_copy_not_the_result(small, tmp_path):

@@ -25,7 +25,7 @@ from mgips.lab.grids import GRIDS
 from mgips.lab.probe import part_counts, probe
 from mgips.lab.results import result_path
 from mgips.lab.stats import NO_DIFFERENCE, paired_bootstrap, tweet_counts
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 
 DRAWS = 200
 

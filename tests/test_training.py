@@ -22,7 +22,7 @@ from mgips.data.batch import evaluation_batches, training_batches
 from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError, RunError
 from mgips.model.mgips import MGIPS
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 from mgips.training import LossGuard, Trainer, linear_schedule, out_of_patience, train
 
 
@@ -145,7 +145,7 @@ sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from builders import corpus, tiny_config
 from test_training import quick
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 from mgips.training import train
 run = train(corpus(), tiny_config(), quick(epochs=6), sys.argv[1], resume=True, progress=False)
 print(weights_hash(run.model))

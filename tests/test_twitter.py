@@ -1,5 +1,9 @@
 """The published folder layout: read with whatever is there, refused with help where nothing is."""
 
+import dataclasses
+import datetime
+import json
+import math
 import pickle
 import shutil
 
@@ -8,9 +12,10 @@ import pytest
 import torch
 from builders import corpus
 
+from mgips.data.corpus import Tweet
 from mgips.data.crops import crop_array
 from mgips.data.load import load_corpus
-from mgips.data.twitter import read_crop_map
+from mgips.data.twitter import posted, read_crop_map, save_corpus
 from mgips.errors import DataError
 
 
@@ -106,6 +111,56 @@ def test_a_damaged_crop_map_is_refused(tmp_path):
     (tmp_path / "map.pth").write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(DataError, match="map.pth is no crop map"):
         read_crop_map(tmp_path / "map.pth")
+
+
+@pytest.mark.parametrize("place", ["captions.json", "invented_captions.json", "../captions/invented_images.json"])
+def test_captions_are_found_and_counted(disk, place):
+    before = load_corpus(disk)
+    path = disk / place
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"0-1.jpg": "Ein Café.", "1-2": "two dogs", "elsewhere.jpg": "a cat", "0-2.jpg": ""}))
+    found = load_corpus(disk)
+    assert found.notes == (*before.notes, "2 of 32 captions of images found.")
+    captions = {tweet.id: tweet.caption for tweets in found.splits.values() for tweet in tweets if tweet.caption}
+    assert captions == {"0-1": "Ein Café.", "1-2": "two dogs"}
+    assert found.fingerprint() == before.fingerprint()
+
+
+def test_captions_of_a_saved_corpus_read_back(tmp_path):
+    made = corpus()
+    made = dataclasses.replace(made, dev=tuple(dataclasses.replace(t, caption=f"photo {t.id} é") for t in made.dev))
+    save_corpus(made, tmp_path / "again")
+    found = load_corpus(tmp_path / "again")
+    for split, posts in made.splits.items():
+        assert [tweet.caption for tweet in found.splits[split]] == [tweet.caption for tweet in posts]
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000, b'["a cat"]', b'{"1.jpg": 3}', b'{"1.jpg": null}'])
+def test_a_damaged_file_of_captions_is_refused(disk, content):
+    (disk / "captions.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"captions\.json holds no captions: expected JSON of image names"):
+        load_corpus(disk)
+
+
+def test_an_id_that_begins_with_a_day_gives_the_time():
+    times = {id: posted(Tweet(id, ("go",))) for id in ("16_05_13_157", "16_02_29_1", "70_01_01_0")}
+    for id, time in times.items():
+        year, month, day, _ = map(int, id.split("_"))
+        assert datetime.date(1970, 1, 1) + datetime.timedelta(time) == datetime.date(2000 + year, month, day)
+    for id in ("17_06_4983", "O_4862", "1000046", "16_13_01_5", "17_02_29_1", "16_05_13_157x", "116_05_13_157"):
+        assert math.isnan(posted(Tweet(id, ("go",)))), id
+    assert posted(Tweet("7", ("go",), time=3.5)) == 3.5
+
+
+def test_the_real_captions_and_days(twitter_root):
+    posts = [tweet for tweets in load_corpus("twitter2017", twitter_root).splits.values() for tweet in tweets]
+    days = [tweet.time for tweet in posts if not math.isnan(tweet.time)]
+    assert (len(posts), len(days), len(set(days))) == (4819, 1767, 31)
+    assert all(day == math.floor(day) for day in days)
+    if not (twitter_root / "captions").is_dir():
+        pytest.skip(f"there are no captions in {twitter_root}")
+    for name, count, total in (("twitter2015", "8,257", "8,257"), ("twitter2017", "4,461", "4,819")):
+        assert load_corpus(name, twitter_root).notes[1] == f"{count} of {total} captions of images found."
 
 
 def test_the_real_corpora(twitter_root):

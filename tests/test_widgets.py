@@ -19,10 +19,12 @@ from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
 from mgips.lab.figures.text import fitted, printable, text_width
+from mgips.lab.precision import split_precision
 from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs
 from mgips.lab.widgets.attention import PICTURE, WORDS
 from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, Page, png, under_test
 from mgips.lab.widgets.html import thumbnail, thumbnails, tinted
+from mgips.lab.widgets.pairs import PairInspector
 from mgips.mining import contrast_vectors, mine_dataset, mine_split
 from mgips.run import Run
 
@@ -55,6 +57,42 @@ def test_it_shows_what_the_model_mined(pairs, model, days):
         truth = [relevant(days.test[place], days.test[i]) for i in mining.index[place]]
         assert ["✓ relevant" in card for card in cards(pairs)] == truth
         assert ["✗ not relevant" in card for card in cards(pairs)] == [not t for t in truth]
+
+
+def test_precision_and_hubs_of_the_whole_split_are_shown(pairs, days, tmp_path):
+    for k in (3, 7):
+        pairs.k = k
+        found = split_precision(days.test, pairs.mining, k)
+        precision, hub = pairs.summary()
+        assert precision in pairs._status.value and hub in pairs._status.value and f"K = {k}" in hub
+        true = [
+            np.mean([relevant(tweet, days.test[j]) for j in index])
+            for tweet, index in zip(days.test, pairs.mining.index[:, :k].tolist(), strict=True)
+            if any(relevant(tweet, other) for other in days.test)
+        ]
+        assert f"K = {k}: relevant {np.mean(true):.0%} (chance {found.chance:.0%}, at most" in precision
+        assert f"own left out {found.others:.0%}" in precision and f"best other {found.at_one:.0%}" in precision
+        assert f"fill {found.top_ten:.0%} of all places" in hub and f"N_k {found.skewness:.1f}" in hub
+    page = pairs.to_html(tmp_path / "pairs.html", limit=1).read_text(encoding="utf-8")
+    assert precision in page and hub in page
+    bare = [dataclasses.replace(tweet, truth=None) for tweet in days.test]
+    tags = [["O"] * len(tweet.words) for tweet in bare]
+    (only,) = PairInspector(bare, tags, pairs.mining, 7).summary()
+    assert only == hub
+
+
+def test_posts_with_fewer_mined_images_show_those(pairs, days, tmp_path):
+    index = pairs.mining.index.clone()
+    index[0, 2:] = -1
+    tags = [["O"] * len(tweet.words) for tweet in days.test]
+    some = PairInspector(days.test, tags, dataclasses.replace(pairs.mining, index=index), 5)
+    assert len(cards(some)) == len(some.mined) == 2
+    some._next.click()
+    assert len(cards(some)) == 5
+    some.select(0)
+    page = some.to_html(tmp_path / "pairs.html", limit=2).read_text(encoding="utf-8")
+    assert page.count("<img") == 3 + 6 and len(some.static(2).axes) == 3 + 6
+    assert len(some.to_frame()) == 2 + 5 * 39
 
 
 def test_gold_and_predicted_spans_are_named_beside_their_colour(pairs, model, days):
@@ -345,8 +383,10 @@ def test_the_contact_sheet_says_what_it_shows(pairs, monkeypatch):
     assert len(sheet.axes) == 3 * 5 and pairs.selected.id in texts
     show = Mock()
     monkeypatch.setattr("mgips.lab.widgets.pairs.show", show)
+    assert all(line in texts for line in pairs.summary(4)) and pairs.summary(4) != pairs.summary()
     pairs.show_static(2)
     drawn, text = show.call_args.args
+    assert all(line in text for line in pairs.summary())
     assert pairs.selected.id in text and len(drawn.axes) == 2 * 4
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mgips.config import ModelConfig
+from mgips.config import CAPTIONS, ModelConfig
 from mgips.data.corpus import TAGS, Tweet
 from mgips.data.crops import CropCache, crop_cache
 from mgips.errors import DataError
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 TAG_IDS = {tag: i for i, tag in enumerate(TAGS)}
+CAPTION_PIECES = 20
+"""m, where captions stand for pictures: word pieces of a caption with [CLS] and [SEP]."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,23 @@ class Batch:
     tags: Tensor | None
     """(B, w) int64: tag ids of those words; None unless all tweets are labelled."""
     crops: Tensor | None
-    """(B, crops, side, side, 3) uint8; None for a model without images."""
+    """(B, crops, side, side, 3) uint8; None for a model that reads no pictures."""
     has_image: Tensor
-    """(B,) bool: False where the default image stands in."""
+    """(B,) bool: False where the default image, or an empty caption, stands in."""
+    times: Tensor | None = None
+    """(B,) float64: when each was posted, in days; not a number where that is unknown."""
+    captions: Tensor | None = None
+    """(B, m) int64: word pieces of the captions, with [CLS] and [SEP]; None for a model that reads none."""
+    caption_mask: Tensor | None = None
+    """(B, m) bool, False on padding."""
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def shown(self) -> Tensor | None:
+        """What the image side reads: crops, or captions; None for a model without images."""
+        return self.crops if self.captions is None else self.captions
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -124,8 +137,27 @@ class Batcher:
             ) from None
         return Encoded(pieces, first, tags)
 
+    def captions(self, tweets: Sequence[Tweet]) -> tuple[Tensor, Tensor]:
+        """The tweets' captions, cut or padded to m pieces: (N, m) int64, and (N, m) bool, False on padding."""
+        rows = [[] for _ in tweets]
+        if tweets:
+            texts = [tweet.caption for tweet in tweets]
+            rows = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+        pieces = torch.full((len(rows), CAPTION_PIECES), self.tokenizer.pad_token_id)
+        lengths = torch.zeros(len(rows), dtype=torch.int64)
+        for number, row in enumerate(rows):
+            row = [self.tokenizer.cls_token_id, *row[: CAPTION_PIECES - 2], self.tokenizer.sep_token_id]
+            pieces[number, : len(row)] = torch.tensor(row)
+            lengths[number] = len(row)
+        return pieces, torch.arange(CAPTION_PIECES) < lengths[:, None]
+
     def collate(
-        self, tweets: Sequence[Tweet], encoded: Sequence[Encoded], crops: Tensor | None, has_image: Tensor
+        self,
+        tweets: Sequence[Tweet],
+        encoded: Sequence[Encoded],
+        crops: Tensor | None,
+        has_image: Tensor,
+        captions: tuple[Tensor, Tensor] | None = None,
     ) -> Batch:
         """Pad encoded tweets to the longest of them."""
 
@@ -149,6 +181,9 @@ class Batcher:
             tags=pad(tags) if len(tags) == len(encoded) else None,
             crops=crops,
             has_image=has_image,
+            times=torch.tensor([tweet.time for tweet in tweets], dtype=torch.float64),
+            captions=captions[0] if captions else None,
+            caption_mask=captions[1] if captions else None,
         )
 
     def __call__(self, tweets: Sequence[Tweet]) -> Batch:
@@ -165,7 +200,10 @@ class TweetDataset(Dataset):
         batcher.learn_words(tweets)
         self.encoded = [batcher.encode(tweet) for tweet in tweets]
         self.crops: CropCache | None = None
-        if batcher.config.images:
+        self.captions: tuple[Tensor, Tensor] | None = None
+        if batcher.config.images and batcher.config.image_encoder == CAPTIONS:
+            self.captions = batcher.captions(tweets)
+        elif batcher.config.images:
             self.crops = crop_cache(tweets, size=batcher.config.crop_size, progress=progress)
 
     def __len__(self) -> int:
@@ -173,13 +211,20 @@ class TweetDataset(Dataset):
 
     def __getitem__(self, indices: Sequence[int]) -> Batch:
         indices = list(indices)
-        crops = None
-        has_image = torch.zeros(len(indices), dtype=torch.bool)
-        if self.crops is not None:
-            crops = torch.from_numpy(self.crops[indices])
-            has_image = torch.from_numpy(self.crops.has_image[indices])
+        crops = torch.from_numpy(self.crops[indices]) if self.crops is not None else None
+        captions = (self.captions[0][indices], self.captions[1][indices]) if self.captions is not None else None
         chosen = [self.tweets[i] for i in indices]
-        return self.batcher.collate(chosen, [self.encoded[i] for i in indices], crops, has_image)
+        encoded = [self.encoded[i] for i in indices]
+        return self.batcher.collate(chosen, encoded, crops, self.has_image[indices], captions)
+
+    @property
+    def has_image(self) -> Tensor:
+        """(N,) bool: whose picture, or caption, is there for the model to see."""
+        if self.captions is not None:
+            return self.captions[1][:, 2]  # a piece besides [CLS] and [SEP]
+        if self.crops is not None:
+            return torch.from_numpy(np.array(self.crops.has_image))
+        return torch.zeros(len(self), dtype=torch.bool)
 
     @property
     def lengths(self) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,10 @@ class Tweet:
     crops: tuple[Picture, ...] = ()
     group: str = ""
     """Posts of one group are drawn into the same batches (TinyTweets: a day). Empty: any batch."""
+    time: float = math.nan
+    """When it was posted, in days from any one origin; not a number where that is unknown."""
+    caption: str = ""
+    """A sentence that says what the picture shows, for a model that reads captions in place of pictures."""
     truth: Any = field(default=None, compare=False)
     """What the generator knows about the post (TinyTweets). The model never sees it."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mgips.data.corpus import Corpus
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.twitter import read_folder
-from mgips.errors import DataError
+from mgips.errors import ConfigError, DataError
 
 NAMES = ("tinytweets", "twitter2015", "twitter2017")
 
@@ -17,21 +20,86 @@ def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
     """A corpus by its name, or from a folder.
 
     Args:
-        name: "tinytweets" (drawn by the package), "twitter2015" or "twitter2017" (read from `root`/name), or the
-            path of a folder in their layout (`mgips.data.twitter`).
+        name: "tinytweets" (drawn by the package) or a specification of it, "tinytweets:train=4800,unrelated=0.5" (see
+            `drawn_corpus`); "twitter2015" or "twitter2017" (read from `root`/name); or the path of a folder in their
+            layout (`mgips.data.twitter`).
         root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
 
     Raises:
+        ConfigError: a specification with a wrong key or value (the message lists the keys).
         DataError: nothing is there (the message says what to fetch, from where, and where to put it); or a file that
             is wrong.
     """
-    if name == "tinytweets":
-        return tinytweets()
+    if isinstance(name, str) and is_drawn(name):
+        return drawn_corpus(name)
     if name in NAMES:
         return read_folder(data_root(root) / name, str(name))
     if not Path(name).is_dir():
         raise DataError(f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder that exists.")
     return read_folder(name)
+
+
+def is_drawn(name: str) -> bool:
+    """Whether the package draws this corpus: "tinytweets" or a specification of it."""
+    return name.partition(":")[0] == "tinytweets"
+
+
+def drawn_corpus(specification: str = "tinytweets", **changes: float) -> Corpus:
+    """TinyTweets by a specification: "tinytweets", or "tinytweets:train=4800,seed=1,unrelated=0.5".
+
+    The corpus is named by its specification, with the keys in their order and without those that have their default
+    value, so that its name draws the very same corpus again. The name may be part of a file's name.
+
+    Args:
+        specification: its keys are seed, the sizes train, dev and test, and all other arguments of `tinytweets`.
+        changes: keys with values that replace the specification's, as in drawn_corpus("tinytweets:kinds=2", seed=1).
+
+    Raises:
+        ConfigError: a wrong key or value.
+    """
+    defaults = {name: parameter.default for name, parameter in inspect.signature(tinytweets).parameters.items()}
+    sizes = dict(zip(("train", "dev", "test"), defaults.pop("sizes"), strict=True))
+    defaults = {"seed": defaults.pop("seed"), **sizes, **defaults}
+    name, colon, listed = specification.partition(":")
+    given: dict[str, str] = {}
+    try:
+        if name != "tinytweets":
+            raise ConfigError(f"only tinytweets is drawn, not {name!r}")
+        for part in listed.split(",") if colon else ():
+            key, _, text = part.partition("=")
+            if key in given:
+                raise ConfigError(f"{key} stands there twice")
+            given[key] = text
+        given |= {key: str(value) for key, value in changes.items()}
+        for key in given:
+            if key not in defaults:
+                raise ConfigError(f"there is no key {key!r}")
+        values = {
+            key: _number(key, given[key], default) if key in given else default for key, default in defaults.items()
+        }
+        arguments: dict[str, Any] = {key: value for key, value in values.items() if key not in sizes}
+        corpus = tinytweets(sizes=(values["train"], values["dev"], values["test"]), **arguments)
+    except ConfigError as error:
+        reason = str(error).rstrip(".")
+        raise ConfigError(
+            f"{specification!r} cannot be drawn ({reason}); its keys are {', '.join(defaults)}."
+        ) from None
+    changed = [f"{key}={_shortest(value)}" for key, value in values.items() if value != defaults[key]]
+    return replace(corpus, name=f"tinytweets:{','.join(changed)}" if changed else "tinytweets")
+
+
+def _number(key: str, text: str, default: float) -> Any:
+    """A value as its default is: whole or not."""
+    try:
+        return type(default)(text) + 0  # -0.0 becomes 0.0, so that equal corpora have equal names
+    except ValueError:
+        kind = "a whole number" if isinstance(default, int) else "a number"
+        raise ConfigError(f"{key} is {text!r}, and must be {kind}") from None
+
+
+def _shortest(value: float) -> str:
+    """The shortest text that gives this very number back."""
+    return repr(value).removesuffix(".0")
 
 
 def data_root(root: str | Path | None = None) -> Path:

@@ -1,19 +1,26 @@
-"""Twitter-2015 and Twitter-2017 on disk: texts, images, crop maps and visual-grounding crops.
+"""Twitter-2015 and Twitter-2017 on disk: texts, images, crop maps, visual-grounding crops, and captions of the images.
 
     FOLDER/{train,valid,test}.txt                                    (also val.txt, dev.txt)
     FOLDER/NAME_images/ID.jpg
     FOLDER/NAME_{train,val,test}_dict.pth                            {"ID.jpg": ["0_pred_yolo_crop_1.png", …]}
     FOLDER/NAME_aux_images/{train,val,test}/crops/0_pred_yolo_crop_1.png
+    FOLDER/captions.json                                             {"ID.jpg": "A man on a stage."}
+        or FOLDER/NAME_captions.json, or FOLDER/../captions/NAME_images.json
 
-Only the texts are needed. What else is missing falls back (§3.1.2) and is counted in one line.
+Only the texts are needed. What else is missing falls back (§3.1.2) and is counted in one line. An id that begins with a
+day, as 16_05_13_157 does in Twitter-2017, gives the post's time.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -27,6 +34,11 @@ from mgips.files import safe_name, write_atomically
 SPLITS = {"train": ("train",), "dev": ("valid", "val", "dev"), "test": ("test",)}
 """Each split's names on disk."""
 
+DAY = re.compile(r"(\d\d)_(\d\d)_(\d\d)_\d+")
+"""An id of Twitter-2017 that says when it was posted: year, month, day, number."""
+
+Value = TypeVar("Value")
+
 HELP = """\
 There is no {name} in {folder}.
 The corpora may not be redistributed, so you have to fetch them:
@@ -34,11 +46,14 @@ The corpora may not be redistributed, so you have to fetch them:
   images    the archive that the README of jefferyYu/UMT links (without it every tweet gets the default image)
   crops     the archive with visual-grounding crops and *_dict.pth that the README of zjunlp/HVPNeT links
             (without it the whole image stands in for each crop)
+  captions  GitHub repository codezakh/exploiting-BERT-thru-translation, folder captions: {name}_images.json
+            (only for a model that reads captions in place of images)
 Put them here:
   {folder}/train.txt, valid.txt, test.txt
   {folder}/{name}_images/*.jpg
   {folder}/{name}_train_dict.pth, {name}_val_dict.pth, {name}_test_dict.pth
   {folder}/{name}_aux_images/train/crops/*.png, and the same for val and test
+  {folder}/captions.json
 or name another place with --root FOLDER or the environment variable MGIPS_DATA (it holds {name}/).
 To try the package without them, use the corpus that it draws itself: tinytweets."""
 
@@ -52,6 +67,7 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
     folder = Path(folder)
     name = name or folder.resolve().name
     texts = text_files(folder, name)
+    captions = read_captions(folder, name)
     images = _files(_find(folder, name, "images"))
     aux = _find(folder, name, "aux_images")
     splits: dict[str, tuple[Tweet, ...]] = {}
@@ -61,17 +77,20 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
         crop_map = read_crop_map(map_path) if map_path else {}
         maps += map_path is not None
         crops = _files(_first(aux, [f"{n}/crops" for n in SPLITS[split]]) if aux else None)
-        splits[split] = tuple(_with_pictures(tweet, images, crop_map, crops) for tweet in read_conll(path))
+        splits[split] = tuple(_completed(tweet, images, crop_map, crops, captions) for tweet in read_conll(path))
 
     tweets = [tweet for split in splits.values() for tweet in split]
     image_count = sum(tweet.image is not None for tweet in tweets)
     crop_count = sum(len(tweet.crops) for tweet in tweets)
-    note = (
+    captioned = sum(bool(tweet.caption) for tweet in tweets)
+    notes = [
         f"{image_count:,} of {len(tweets):,} images found; the default image stands in for the others. "
         f"{maps} of 3 crop maps and {crop_count:,} of {CROPS * len(tweets):,} crops found; "
         "the whole image stands in for missing crops."
-    )
-    return Corpus(name, splits["train"], splits["dev"], splits["test"], source=folder, notes=(note,))
+    ]
+    if captioned:
+        notes.append(f"{captioned:,} of {len(tweets):,} captions of images found.")
+    return Corpus(name, splits["train"], splits["dev"], splits["test"], source=folder, notes=tuple(notes))
 
 
 def text_files(folder: Path, name: str | None = None) -> dict[str, Path]:
@@ -111,13 +130,58 @@ def _files(folder: Path | None) -> dict[str, Path]:
         return {entry.name: Path(entry.path) for entry in entries if entry.is_file()}
 
 
-def _with_pictures(
-    tweet: Tweet, images: dict[str, Path], crop_map: dict[str, list[str]], crops: dict[str, Path]
+def _completed(
+    tweet: Tweet,
+    images: dict[str, Path],
+    crop_map: dict[str, list[str]],
+    crops: dict[str, Path],
+    captions: dict[str, str],
 ) -> Tweet:
-    endings = ("", ".jpg", ".jpeg", ".png")
-    image = next((images[tweet.id + e] for e in endings if tweet.id + e in images), None)
-    listed = next((crop_map[tweet.id + e] for e in endings if tweet.id + e in crop_map), [])
-    return replace(tweet, image=image, crops=tuple(crops[name] for name in listed[:CROPS] if name in crops))
+    """The tweet with its pictures, caption and time."""
+
+    def of_tweet(table: dict[str, Value]) -> Value | None:
+        names = (tweet.id + ending for ending in ("", ".jpg", ".jpeg", ".png"))
+        return next((table[name] for name in names if name in table), None)
+
+    listed = (of_tweet(crop_map) or [])[:CROPS]
+    return replace(
+        tweet,
+        image=of_tweet(images),
+        crops=tuple(crops[name] for name in listed if name in crops),
+        time=posted(tweet),
+        caption=of_tweet(captions) or "",
+    )
+
+
+def posted(tweet: Tweet) -> float:
+    """The day that a tweet's id begins with, in days since 1970; otherwise the tweet's own time."""
+    match = DAY.fullmatch(tweet.id)
+    if match is None:
+        return tweet.time
+    year, month, day = map(int, match.groups())
+    try:
+        return float((date(2000 + year, month, day) - date(1970, 1, 1)).days)
+    except ValueError:  # no such day
+        return tweet.time
+
+
+def read_captions(folder: Path, name: str) -> dict[str, str]:
+    """The captions of a corpus's images by their file names; empty where there is no file of them.
+
+    Raises:
+        DataError: the file is damaged, or no map of image names to sentences.
+    """
+    beside = folder.resolve().parent / "captions" / f"{name}_images.json"
+    path = next((p for p in (folder / "captions.json", folder / f"{name}_captions.json", beside) if p.exists()), None)
+    if path is None:
+        return {}
+    try:
+        captions = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        captions = None
+    if not isinstance(captions, dict) or not all(isinstance(caption, str) for caption in captions.values()):
+        raise DataError(f"{path} holds no captions: expected JSON of image names with a sentence each; fetch it again.")
+    return captions
 
 
 def read_crop_map(path: str | Path) -> dict[str, list[str]]:
@@ -141,7 +205,8 @@ def read_crop_map(path: str | Path) -> dict[str, list[str]]:
 
 
 def save_corpus(corpus: Corpus, folder: str | Path) -> None:
-    """Write a corpus in the published layout, pictures as PNG; `load_corpus` reads the same words, tags and pixels.
+    """Write a corpus in the published layout, pictures as PNG; `load_corpus` reads the same words, tags, pixels and
+    captions.
 
     Raises:
         DataError: a picture that cannot be read, or a folder that cannot be written.
@@ -162,6 +227,9 @@ def save_corpus(corpus: Corpus, folder: str | Path) -> None:
         buffer = io.BytesIO()
         torch.save(crop_map, buffer)
         write_atomically(folder / f"{name}_{picture_name}_dict.pth", buffer.getvalue())
+    captions = {f"{t.id}.png": t.caption for tweets in corpus.splits.values() for t in tweets if t.caption}
+    if captions:
+        write_atomically(folder / "captions.json", json.dumps(captions, ensure_ascii=False, indent=1).encode())
 
 
 def _save_png(source: Picture, path: Path) -> None:

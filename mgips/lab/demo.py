@@ -37,7 +37,6 @@ class Demo:
     seconds: float
 
     def __str__(self) -> str:
-        mining = self.mining
         rows = (
             ("best possible from the text alone", self.ceilings["text"], "ceiling"),
             ("best possible with the post's own image", self.ceilings["own_image"], "ceiling"),
@@ -48,12 +47,27 @@ class Demo:
             ("full model, blank images at test", self.blank, f"{100 * (self.blank - self.text):+.1f}"),
             ("full model, shuffled images at test", self.shuffled, f"{100 * (self.shuffled - self.text):+.1f}"),
             (),
-            (f"mining precision@{self.k}", mining.precision, f"chance {100 * mining.chance:.1f}"),
-            ("  without the text's own image", mining.others, f"chance {100 * mining.others_chance:.1f}"),
         )
         head = f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)\n"
         lines = [f"  {row[0]:<46}{100 * row[1]:6.1f}   {row[2]}".rstrip() if row else "" for row in rows]
-        return "\n".join([head, *lines])
+        return "\n".join([head, *lines, *self._mining()])
+
+    def _mining(self) -> list[str]:
+        """Lines for what was measured of mining; results written by earlier versions lack some of it."""
+        mining = self.mining
+        lines = []
+        for name, unit, share, chance, best in (
+            (f"mining precision@{self.k}", 100, mining.precision, mining.chance, mining.attainable),
+            ("  without the text's own image", 100, mining.others, mining.others_chance, mining.others_attainable),
+            ("  the best other image alone", 100, mining.at_one, mining.at_one_chance, mining.at_one_attainable),
+            ("  places that the ten most mined images fill", 100, mining.top_ten, mining.top_ten_chance, None),
+            ("  skewness of how often each is mined", 1, mining.skewness, mining.skewness_chance, None),
+        ):
+            if share is not None:
+                notes = (("chance", chance), ("attainable", best))
+                note = ", ".join(f"{label} {unit * number:.1f}" for label, number in notes if number is not None)
+                lines.append(f"  {name:<46}{unit * share:6.1f}   {note}".rstrip())
+        return lines
 
 
 @one_thread()

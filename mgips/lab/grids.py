@@ -25,6 +25,8 @@ class Row:
     """Fields of ModelConfig or TrainConfig."""
     settings: dict[str, Any] = field(default_factory=dict)
     """More of them, which belong to the grid's own preset and are dropped where another preset is named."""
+    drawn: dict[str, Any] = field(default_factory=dict)
+    """Its TinyTweets, where it is not the default one: arguments of `mgips.data.tinytweets.posts.tinytweets`."""
     share: float = 1.0
     """Share of the training split that is used: its first part, after a shuffle by the seed."""
     edit: str = ""
@@ -127,6 +129,75 @@ CASES = variants("full", "no-ips", "no-mgi", "text", collect=("cases",))
 STEPS, PROBED = (variants("full", "text", collect=(kept,)) for kept in ("representation", "probe"))
 THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 
+# Beyond the paper: reading mined pictures needs more posts than the paper's parts do.
+MANY: dict[str, Any] = {"drawn": {"sizes": (4800, 300, 300)}, "settings": {"epochs": 10}}
+POOLED: dict[str, Any] = {**MANY, "collect": ("pools",)}
+UNREAD = {"memory": 0, "strangers": 0.0, "unseen": 0.0}
+READS = (
+    Row("own", "own picture only", "own", **MANY),
+    Row("sparsemax", "reads, sparsemax", "reads", **POOLED),
+    Row("softmax", "reads, softmax", "reads", {"read": "softmax"}, **POOLED),
+    Row("top3", "reads the 3 best", "reads", {"read": "top", "k": 3}, **POOLED),
+    Row("no-own", "reads others' pictures only", "reads", {"read_own": False}, **POOLED),
+    Row("no-mutual", "reads, w/o mutual attention", "reads", {"mutual_attention": False}, **POOLED),
+    Row("no-contrast", "reads, w/o contrast", "reads", {"cl_loss": False}, **POOLED),
+    Row("full", "the paper's model, IPS-CL", "full", **MANY),
+)
+CONTROLS = (
+    Row("text", "text only", "text", **MANY),
+    Row("day-only", "trained on the day's pictures only", "reads",
+        {**UNREAD, "read_time": False, "read_null": False, "read_days": 0}, **POOLED),
+    Row("no-time", "without time", "reads", {"read_time": False}, **POOLED),
+    Row("no-null", "without the null slot", "reads", {"read_null": False}, **POOLED),
+    Row("no-strangers", "own day always in the pool", "reads", {"strangers": 0.0}, **POOLED),
+    Row("fixed-5", "fixed relevance, 5 best", "reads", {"read": "top", "k": 5, "read_learned": False}, **POOLED),
+    Row("by-text", "pictures of the nearest texts", "reads", {"read_by": "text"}, **POOLED),
+    Row("texts", "texts of the nearest texts", "reads", {"read_by": "text", "read_what": "text"}, **POOLED),
+    Row("mean-pooling", "texts pooled by their mean", "reads", {"pooling": "mean"}, **POOLED),
+    Row("one-sided", "contrast from one side", "reads", {"symmetric": False}, **POOLED),
+    Row("self-mined", "IPS-CL from the start", "reads", {"ips_loss": True}, **POOLED),
+    Row("self-mined-late", "IPS-CL after 3 epochs", "reads", {"ips_loss": True, "ips_warmup": 3}, **POOLED),
+)  # fmt: skip
+
+
+def dial(value: float) -> str:
+    """A dial's value in a row's name."""
+    return f"{value:g}"
+
+
+# Two dials at a time, as names of `tinytweets`'s arguments with three values each. Where both stand at their defaults the
+# runs of "reads" are the runs.
+STORIES = {"unrelated": (0.1, 0.338, 0.6), "posts_per_story": (1.0, 2.0, 4.0)}
+NOISE = {"unrelated": (0.0, 0.338, 0.7), "misleading": (0.0, 0.5, 1.0)}
+READS_DIALS = tuple(
+    Row(f"{variant}-{dial(a)}-{dial(b)}", f"{variant}, {100 * a:.0f} % unrelated, {dial(b)} posts a story", variant,
+        drawn={**MANY["drawn"], "unrelated": a, "posts_per_story": b}, settings=MANY["settings"])
+    for a in STORIES["unrelated"]
+    for b in STORIES["posts_per_story"]
+    for variant in ("own", "reads")
+)  # fmt: skip
+PARTS_DIALS = tuple(
+    Row(f"{variant}-{dial(a)}-{dial(b)}", f"{LABELS[variant]}, {100 * a:.0f} % unrelated, {100 * b:.0f} % misleading",
+        variant, drawn={"chatter": 0.5, "unrelated": a, "misleading": b})
+    for a in NOISE["unrelated"]
+    for b in NOISE["misleading"]
+    for variant in ("full", "text", "no-mgi", "no-ips")
+)  # fmt: skip
+
+# Real posts, with a caption of each photo in the photo's place.
+CAPTIONED = {"image_encoder": "captions"}
+FINE_TUNED = {**TRANSFORMER, "lr_image": 2e-4, "lr_fusion": 2e-4}
+CAPTION_ROWS = (
+    Row("text", "text only", "text", settings=FINE_TUNED, collect=("visible",)),
+    Row("full", "the paper's model", "full", CAPTIONED, FINE_TUNED, collect=("visible",)),
+    Row("own", "own caption only", "own", CAPTIONED, FINE_TUNED, collect=("visible",)),
+    Row("reads", "reads captions", "reads", CAPTIONED, FINE_TUNED, collect=("visible", "pools")),
+    Row("reads-softmax", "reads captions, softmax", "reads", {**CAPTIONED, "read": "softmax"}, FINE_TUNED,
+        collect=("visible", "pools")),
+    Row("texts", "texts of the nearest texts", "reads", {**CAPTIONED, "read_by": "text", "read_what": "text"},
+        FINE_TUNED, collect=("visible", "pools")),
+)  # fmt: skip
+
 # fmt: off
 GRIDS = {grid.name: grid for grid in (
     Grid("table2-text", "Text rows of Table 2, on the Twitter corpora", TEXT_ROWS, THREE, "minilm",
@@ -142,6 +213,15 @@ GRIDS = {grid.name: grid for grid in (
     Grid("probe", "What other pictures do to a trained model", PROBED, FIVE),
     Grid("protocol", "Clean training against test posts in train, and against choosing the epoch by test F1", LEAKS,
          FIVE, reference=("protocol", "clean")),
+    Grid("reads", "Reading the mined pictures (beyond the paper)", READS, FIVE, reference=("reads", "own")),
+    Grid("reads-controls", "What reading rests on", CONTROLS, THREE, reference=("reads", "sparsemax")),
+    Grid("reads-dials", "Where reading begins to pay: unrelated pictures and posts a story", READS_DIALS, THREE),
+    Grid("parts-dials", "Where the paper's parts pay: unrelated and misleading pictures", PARTS_DIALS, THREE),
+    Grid("neither", "Neither mutual attention nor interweave, to Table 3's three other corners",
+         (Row("neither", "w/o mutual attention and MGI", "no-mutual", {"mgi": False}),), FIVE,
+         reference=("table3", "full")),
+    Grid("captions", "Real posts with captions of their photos", CAPTION_ROWS, THREE, "minilm",
+         reference=("captions", "own")),
     Grid("switches", "What the authors' released code does otherwise, one at a time", SWITCHES, THREE,
          reference=("table3", "full")),
 )}

@@ -22,7 +22,7 @@ from mgips.lab.audit import mentions
 from mgips.lab.stats import Difference, Estimate, entity_counts, f1_interval, flip_rate, paired_bootstrap
 from mgips.mining import MINES_NOTHING, best_of_others
 from mgips.model.mgips import MGIPS
-from mgips.run import weights_hash
+from mgips.model.pretrained import weights_hash
 
 NO_IMAGES = "This model has no images (variant text, for example), so there is nothing to swap."
 DRAWS = 2000

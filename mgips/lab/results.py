@@ -33,9 +33,13 @@ class Result:
     record: dict[str, Any]
 
 
-def grid_corpus(name: str, seed: int, root: str | Path | None = None) -> Corpus:
-    """The corpus of a run: TinyTweets is drawn anew with each seed, the others do not depend on it."""
-    return tinytweets(seed) if name == "tinytweets" else load_corpus(name, root)
+def grid_corpus(name: str, seed: int, root: str | Path | None = None, drawn: dict[str, Any] | None = None) -> Corpus:
+    """The corpus of a run: TinyTweets is drawn anew with each seed, the others do not depend on it.
+
+    Args:
+        drawn: more arguments of `tinytweets`.
+    """
+    return tinytweets(seed, **drawn or {}) if name == "tinytweets" else load_corpus(name, root)
 
 
 def result_path(folder: str | Path, grid: str, row: str, seed: int, corpus: str = "tinytweets") -> Path:

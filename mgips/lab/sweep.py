@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,16 @@ import torch
 from tqdm.auto import tqdm
 
 from mgips.config import VARIANTS, preset
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
 from mgips.data.tinytweets.posts import VERSION
 from mgips.errors import RunError
+from mgips.evaluate import predict_split
 from mgips.files import write_atomically
-from mgips.lab import cases, representation
+from mgips.lab import cases, gmner, representation
 from mgips.lab.grids import Row, find_grid
 from mgips.lab.integrity import TestWatcher, edited, leaky, readings
+from mgips.lab.pools import read_pools
 from mgips.lab.precision import batch_relevance, mining_precision
 from mgips.lab.probe import probe
 from mgips.lab.results import RESULTS, grid_corpus, result_path, still_to_run
@@ -59,7 +62,7 @@ def run_row(
 ) -> dict[str, Any]:
     """Train one row with one seed, on one CPU thread or on the GPU, and return what its file will hold."""
     started, date = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    data = part_of(grid_corpus(corpus, seed, root), row.share, seed)
+    data = part_of(grid_corpus(corpus, seed, root, row.drawn), row.share, seed)
     if any(row.leak):
         data = leaky(data, *row.leak)
     changes = dict(changes or {})
@@ -74,9 +77,9 @@ def run_row(
             if step.scores and watcher is not None:
                 watcher(step.epoch, trainer.model)
         run = trainer.finish()
-        predicted = run.model.predict_dataset(run.data["test"])
+        predicted = predict_split(run.model, run.data["test"])
         mining = None
-        if model.contrast and all(tweet.truth is not None for tweet in data.test):
+        if model.relates and all(tweet.truth is not None for tweet in data.test):
             mining = vars(mining_precision(run.model, run.data["test"], config.batch_size))
         basis = describe_run(data, run.model, config, fresh_accelerator(config))
         collected = {n: collect(run.model, data, seed) for n, collect in COLLECTORS.items() if n in row.collect}
@@ -89,7 +92,7 @@ def run_row(
         basis["corpus"]["generator"] = VERSION
     return {
         **{"row": row.name, "label": row.label, "seed": seed, "preset": base},
-        **{"variant": row.variant, "share": row.share, "edit": row.edit, "leak": row.leak},
+        **{"variant": row.variant, "share": row.share, "edit": row.edit, "leak": row.leak, "drawn": row.drawn},
         **basis,
         **{"started": date, "epoch": run.epoch, "dev_f1": run.dev.f1, "test": run.test.to_dict(), "mining": mining},
         "seconds": round(time.perf_counter() - started, 1),
@@ -98,12 +101,24 @@ def run_row(
     }
 
 
+def visible(model: MGIPS, corpus: Corpus) -> dict[str, Any] | None:
+    """Right and gold entities of each test post, of those that can be seen in its photo and those that cannot; None
+    where GMNER's marks are not beside the corpus (ROOT/gmner)."""
+    marks = corpus.source.parent / "gmner" if corpus.source is not None else None
+    if marks is None or not marks.is_dir():
+        return None
+    data = TweetDataset(corpus.test, model.batcher, progress=False)
+    return gmner.visible_counts(corpus.test, predict_split(model, data), gmner.read_marks(marks))
+
+
 COLLECTORS: dict[str, Callable[[MGIPS, Corpus, int], Any]] = {
     "relevance": lambda model, corpus, seed: batch_relevance(model, corpus.test),
     "cases": lambda model, corpus, seed: cases.collect(model, corpus),
     # all seeds are measured, but only one is drawn
     "representation": lambda model, corpus, seed: representation.collect(model, corpus, seed, coordinates=seed == 0),
     "probe": lambda model, corpus, seed: probe(model, corpus, seed=seed).to_dict(),
+    "pools": lambda model, corpus, seed: {n: asdict(read) for n, read in read_pools(model, corpus, seed=seed).items()},
+    "visible": lambda model, corpus, seed: visible(model, corpus),
     "readings": lambda model, corpus, seed: readings(model, corpus.test),
 }
 """What a run may keep besides its scores. One more is "by_test", which is recorded during training."""

@@ -11,6 +11,8 @@ flows through the relevance.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -20,17 +22,32 @@ from mgips.errors import ConfigError
 
 
 class ContrastHead(nn.Module):
-    """f or g of eq. 14: mean over the positions that exist, a linear layer, then length 1."""
+    """f or g of eq. 14: one vector of the positions that exist, a linear layer, then length 1."""
 
-    def __init__(self, d: int) -> None:
+    def __init__(self, d: int, pooling: Literal["mean", "attention"] = "mean", norm: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(d, d)
+        self.attention = nn.Parameter(torch.randn(d) * d**-0.5) if pooling == "attention" else None
+        self.norm = nn.LayerNorm(d) if norm else None
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, p, d) and (B, p) bool → (B, d), float32. A row without positions stays finite."""
-        total = torch.einsum("bpd,bp->bd", features, mask.to(features.dtype)).float()  # (B, d)
-        pooled = total / mask.sum(1, keepdim=True).clamp(min=1)
+        pooled = mean(features, mask) if self.attention is None else self.attend(features, mask)
+        if self.norm is not None:
+            pooled = self.norm(pooled)
         return F.normalize(self.linear(pooled).float(), dim=-1)
+
+    def attend(self, features: Tensor, mask: Tensor) -> Tensor:
+        """Weighed by a softmax over the positions: (B, p, d), (B, p) → (B, d), float32."""
+        scores = torch.einsum("bpd,d->bp", features.float(), self.attention)
+        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
+        return torch.einsum("bpd,bp->bd", features.float(), weights * mask)
+
+
+def mean(features: Tensor, mask: Tensor) -> Tensor:
+    """Over the positions that exist: (B, p, d) and (B, p) bool → (B, d), float32; zeros for a row without any."""
+    total = torch.einsum("bpd,bp->bd", features, mask.to(features.dtype)).float()  # (B, d)
+    return total / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def relevance(text: Tensor, image: Tensor) -> Tensor:
@@ -67,7 +84,7 @@ def mine(relevance: Tensor, k: int, candidates: Tensor | None = None) -> Tensor:
     return positives if candidates is None else positives & candidates
 
 
-def ips_loss(relevance: Tensor, positives: Tensor, temperature: float) -> Tensor:
+def ips_loss(relevance: Tensor, positives: Tensor, temperature: float | Tensor) -> Tensor:
     """Implicit-positive-sample loss, eq. 16, mean over texts.
 
     Args:
@@ -82,17 +99,30 @@ def ips_loss(relevance: Tensor, positives: Tensor, temperature: float) -> Tensor
     return torch.where(positives.any(1), losses, 0.0).mean()
 
 
-def cl_loss(relevance: Tensor, temperature: float, own: Tensor | None = None) -> Tensor:
+def cl_loss(relevance: Tensor, temperature: float | Tensor, own: Tensor | None = None) -> Tensor:
     """Standard contrastive loss, eq. 17, mean over texts: the own image is the only positive.
 
     Args:
-        relevance: (N, N), rows are texts; or (B, N) with `own`.
+        relevance: (N, N), rows are texts; or (B, N) with `own`. Rows of images and columns of texts give the other
+            half of the symmetric loss.
         temperature: τ.
         own: (B,) column of each text's own image; the diagonal by default.
     """
     if own is None:
         own = torch.arange(relevance.shape[0], device=relevance.device)
     return F.cross_entropy(relevance.float() / temperature, own)
+
+
+class Temperature(nn.Module):
+    """A learned τ, as the exponential of a parameter; it never falls below 0.01."""
+
+    def __init__(self, start: float) -> None:
+        super().__init__()
+        self.log = nn.Parameter(torch.tensor([start]).log())
+
+    def forward(self) -> Tensor:
+        """τ, (1,)."""
+        return self.log.exp().clamp(min=0.01)
 
 
 class _Gather(torch.autograd.Function):
@@ -127,3 +157,32 @@ def gather_with_gradient(x: Tensor) -> tuple[Tensor, int]:
     if x.dtype == torch.bool:  # not every backend gathers bool
         return _Gather.apply(x.to(torch.uint8)).bool(), dist.get_rank() * x.shape[0]
     return _Gather.apply(x), dist.get_rank() * x.shape[0]
+
+
+CSLS_NEIGHBOURS = 10
+"""Neighbours that CSLS averages over, as in MUSE."""
+
+
+@torch.no_grad()
+def csls(relevance: Tensor, neighbours: int = CSLS_NEIGHBOURS) -> Tensor:
+    """Cross-domain similarity local scaling (Conneau et al. 2018, eq. 2): 2·s_ij − r_i − r_j, to mine by.
+
+    r_i is the mean of text i's highest relevances, r_j that of image j's: a hub, which is near to everything, loses
+    its head start. The paper does not do this.
+
+    Args:
+        relevance: (N, M), rows are texts; finite, read without its gradient.
+        neighbours: values that r_i and r_j average over; all where there are fewer.
+
+    Returns:
+        (N, M), no cosines any more: between -4 and 4.
+
+    Raises:
+        ConfigError: fewer than one neighbour.
+    """
+    if neighbours < 1:
+        raise ConfigError(f"neighbours is {neighbours}; average over at least one, or leave CSLS out.")
+    texts, images = (
+        relevance.topk(min(neighbours, relevance.shape[dim]), dim=dim).values.mean(dim, keepdim=True) for dim in (1, 0)
+    )
+    return 2 * relevance - texts - images

@@ -1,6 +1,7 @@
 """§3.1: textual and visual embedding (eq. 1).
 
-The towers start here: word pieces become S^e (B, n, d), three crops become V^e (B, m, d).
+The towers start here: word pieces become S^e (B, n, d), three crops become V^e (B, m, d). Beyond the paper, a caption
+may stand for the picture: its word pieces then become V^e.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mgips.data.batch import Batch
+from mgips.data.batch import CAPTION_PIECES, Batch
 from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 
 
@@ -25,6 +26,19 @@ class TextEmbedding(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """The batch's word pieces, (B, n), as S^e, (B, n, d)."""
         return self.bert(input_ids=batch.pieces)
+
+
+class CaptionEmbedding(nn.Module):
+    """Beyond the paper: a caption's word pieces as V^e, by the embedding layer of a second BERT."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.bert = model.embeddings
+        self.length = CAPTION_PIECES  # m
+
+    def forward(self, captions: Tensor) -> Tensor:
+        """(B, m) int64 → (B, m, d)."""
+        return self.bert(input_ids=captions)
 
 
 class ImageEmbedding(nn.Module):
@@ -45,6 +59,7 @@ class ImageEmbedding(nn.Module):
         self.norm = model.pre_layrnorm
         grid = crop_size // model.config.patch_size
         self.positions = nn.Parameter(crop_positions(clip.position_embedding.weight.detach(), crops, grid))  # (m, d)
+        self.length = len(self.positions)  # m
         self.register_buffer("mean", 255 * torch.tensor(CLIP_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(CLIP_STD).view(3, 1, 1), persistent=False)
 

@@ -36,12 +36,15 @@ def export_onnx(model: MGIPS, path: str | Path) -> None:
     the caller: the transitions of the CRF are weights of the model.
 
     Raises:
-        ConfigError: a text row of Table 2, whose embedding or BiLSTM the exporter does not follow.
+        ConfigError: a text row of Table 2, whose embedding or BiLSTM the exporter does not follow, or a model that reads
+            captions.
     """
     if model.bilstm is not None:
         raise ConfigError("A model with a BiLSTM cannot be exported; use a variant without one.")
     example = Tweet("example", ("a", "few", "words"))
     batch = model.batcher([example, example])
+    if batch.captions is not None:
+        raise ConfigError("A model that reads captions cannot be exported; use one that reads pictures.")
     tweets, words = Dim("tweets", min=1), Dim("words", min=1)
     pieces = Dim("pieces", min=3, max=model.config.max_length)
     inputs = {"pieces": batch.pieces, "piece_mask": batch.piece_mask, "first": batch.first}

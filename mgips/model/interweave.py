@@ -136,18 +136,24 @@ class MGE(nn.Module):
         self.ffn = nn.Sequential(nn.Linear(d, width), nn.GELU(), nn.Linear(width, d), nn.Dropout(dropout))
         self.norm2 = nn.LayerNorm(d)
 
-    def forward(self, guide: Tensor, source: Tensor, text_mask: Tensor) -> tuple[Tensor, MGEWeights]:
+    def forward(
+        self, guide: Tensor, source: Tensor, text_mask: Tensor, image_mask: Tensor | None = None
+    ) -> tuple[Tensor, MGEWeights]:
         """`MGE(guide, source)`, eq. 9.
 
         Args:
             guide: image (B, m, d) and source text (B, n, d), or the other way round.
             text_mask: (B, n) bool, False on padding.
+            image_mask: (B, m) bool, False on padding; by default there is none.
 
         Returns:
             The guide's shape, and the weights of eq. 6.
         """
         n = text_mask.shape[1]
         source, weighing = self.linear1(source), self.linear2(guide)
+        if image_mask is not None:  # the map over positions must not see padding
+            shown = image_mask.unsqueeze(-1)
+            source, weighing = (source, weighing * shown) if self.guide == "image" else (source * shown, weighing)
         if self.guide == "image":
             weighing = F.gelu(self.image_to_text(weighing, n))  # f2: (B, m, d) → (B, n, d)
         else:
@@ -204,18 +210,18 @@ class InterweaveEncoder(nn.Module):
         self.rounds = rounds
         self.last_image_pass = last_image_pass
 
-    def forward(self, text: Tensor, image: Tensor, text_mask: Tensor) -> Interwoven:
-        """H^t (B, n, d), H^v (B, m, d), mask (B, n) → every T_l and X_l."""
+    def forward(self, text: Tensor, image: Tensor, text_mask: Tensor, image_mask: Tensor | None = None) -> Interwoven:
+        """H^t (B, n, d), H^v (B, m, d), masks (B, n) and (B, m) → every T_l and X_l."""
         walk = Interwoven([text], [image])
         for index in range(self.rounds + 1):
             if index == self.rounds and not self.last_image_pass:
                 break
-            excavated, weights = self.image_guided(image, text, text_mask)
+            excavated, weights = self.image_guided(image, text, text_mask, image_mask)
             image = image + excavated  # eq. 10
             walk.image.append(image)
             walk.weights.append(weights)
             if index < self.rounds:
-                excavated, weights = self.text_guided(text, image, text_mask)
+                excavated, weights = self.text_guided(text, image, text_mask, image_mask)
                 text = text + excavated  # eq. 11
                 walk.text.append(text)
                 walk.weights.append(weights)

@@ -1,6 +1,7 @@
 """§3.5: the whole model, assembled (eqs 18-19).
 
 out = model(batch)                  emissions, and the states on the way to them
+out = model(batch, pool=pool)       the same, with other posts' pictures to read (mgips.model.reading)
 loss = model.loss(out, batch)       CRF negative log-likelihood, mean per tweet + IPS loss + CL loss      (19)
 tags = model.decode(out, batch)     the most likely tags
 """
@@ -9,23 +10,35 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import operator
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from mgips.config import CHARACTERS, ModelConfig
+from mgips.config import CAPTIONS, CHARACTERS, ModelConfig
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import TAGS, Tweet
 from mgips.data.crops import CROPS
 from mgips.errors import ConfigError
 from mgips.model.baselines import BiLSTM, IndependentTags, LetterEmbedding
-from mgips.model.contrastive import ContrastHead, cl_loss, gather_with_gradient, ips_loss, mine, relevance
+from mgips.model.contrastive import (
+    ContrastHead,
+    Temperature,
+    cl_loss,
+    csls,
+    gather_with_gradient,
+    ips_loss,
+    mean,
+    mine,
+    relevance,
+)
 from mgips.model.crf import CRF, bio_allowed
-from mgips.model.embedding import ImageEmbedding, TextEmbedding
+from mgips.model.embedding import CaptionEmbedding, ImageEmbedding, TextEmbedding
 from mgips.model.interweave import MGE, InterweaveEncoder, Interwoven, PrePostGate
 from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
 from mgips.model.pretrained import (
@@ -37,7 +50,9 @@ from mgips.model.pretrained import (
     load_image_encoder,
     load_text_encoder,
     load_tokenizer,
+    weights_hash,
 )
+from mgips.model.reading import Pool, Reader, Reading, Rule, empty, gathered, joined
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,6 +80,12 @@ class Output:
     """I of eq. 12, (B, n, d) or (B, n, 1)."""
     image_gate: Tensor | None = None
     """The image side's gate, (B, m, d) or (B, m, 1)."""
+    alone: tuple[Tensor, Tensor] | None = None
+    """The towers' outputs had they not met, (B, n, d) and (B, m, d); where both were needed."""
+    own: Pool | None = None
+    """The batch's own pictures, as others read them; where they were needed."""
+    reading: Reading | None = None
+    """What was read of the pool."""
 
 
 @dataclass
@@ -103,7 +124,14 @@ class Loss:
         return Loss({name: x.detach() for name, x in self.terms.items()}, contrast)
 
 
+READS_NOTHING = "This model reads no pool of pictures; train one that does: variant reads."
+WITHOUT_POOL = "No pool was given, so this model reads no other post's picture and falls back to the own one."
 MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing."
+
+
+def image_mask(batch: Batch, image: Tensor) -> Tensor:
+    """Which of the image side's positions exist: (B, m) bool; all of a picture's."""
+    return batch.piece_mask.new_ones(image.shape[:2]) if batch.caption_mask is None else batch.caption_mask
 
 
 class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-recognition"]):
@@ -120,7 +148,8 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         Args:
             config: which parts there are.
             text: a Hugging Face encoder of the BERT family, without pooler.
-            image: a Hugging Face CLIP vision encoder; None where `config.images` is off.
+            image: a Hugging Face CLIP vision encoder, or a second text encoder where captions stand for pictures; None
+                where `config.images` is off.
             tokenizer: the text encoder's.
 
         Raises:
@@ -135,14 +164,18 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         n = config.max_length
 
         self.text_embedding = (LetterEmbedding if config.text_encoder == CHARACTERS else TextEmbedding)(text)
-        self.image_embedding = ImageEmbedding(image, CROPS, config.crop_size) if image is not None else None
-        self.encoder = MutualAttentionEncoder(TextLayers(text), ImageLayers(image) if image is not None else None)
+        self.image_embedding = image_layers = None
+        if image is not None and config.image_encoder == CAPTIONS:
+            self.image_embedding, image_layers = CaptionEmbedding(image), TextLayers(image)
+        elif image is not None:
+            self.image_embedding, image_layers = ImageEmbedding(image, CROPS, config.crop_size), ImageLayers(image)
+        self.encoder = MutualAttentionEncoder(TextLayers(text), image_layers)
 
         # Only modules that contribute to the loss are built.
         fused_contrast = config.contrast and config.contrast_on == "fused"
         self.interweave = self.text_gate = self.image_gate = None
         if self.image_embedding is not None and config.mgi:
-            m = len(self.image_embedding.positions)
+            m = self.image_embedding.length
             shared = (d, n, m, config.row_weights, config.column_weights, config.weight_scale, config.mge_ffn_ratio)
             self.interweave = InterweaveEncoder(
                 MGE("image", *shared, dropout=config.dropout),
@@ -152,8 +185,13 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
             )
             self.text_gate = PrePostGate(d, config.gate)
             self.image_gate = PrePostGate(d, config.gate) if fused_contrast else None
-        self.text_head = ContrastHead(d) if config.contrast else None
-        self.image_head = ContrastHead(d) if config.contrast else None
+        self.text_head = ContrastHead(d, config.pooling, config.contrast_norm) if config.relates else None
+        compared = config.contrast or (config.relates and config.read_by == "image")
+        self.image_head = ContrastHead(d, "mean", config.contrast_norm) if compared else None
+        learned = config.relates and config.learned_temperature
+        self.learned_temperature = Temperature(config.temperature) if learned else None
+        self.reader = Reader(d, config) if config.read != "off" else None
+        self._told = False  # that there is no pool
         self.bilstm = BiLSTM(d, config.dropout) if config.bilstm else None
         self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(d, len(TAGS)))
         allowed = bio_allowed(TAGS) if config.bio_constraint else None
@@ -179,32 +217,130 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         """Where the weights are."""
         return next(self.parameters()).device
 
-    def forward(self, batch: Batch, attention: bool = False) -> Output:
+    def _embed(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """§3.1: S^e (B, n, d) and V^e (B, m, d)."""
+        text = self.text_embedding(batch)
+        return text, self.image_embedding(batch.shown) if self.image_embedding is not None else None
+
+    @property
+    def temperature(self) -> float | Tensor:
+        """τ of eqs 16-17, and of the scores of what is read."""
+        return self.config.temperature if self.learned_temperature is None else self.learned_temperature()
+
+    def forward(
+        self,
+        batch: Batch,
+        attention: bool = False,
+        pool: Pool | None = None,
+        read_batch: bool | None = None,
+        unseen: Tensor | None = None,
+    ) -> Output:
         """Emissions of every tag for every word, and the states on the way to them.
 
         Args:
             batch: B tweets on the model's device.
             attention: also return the towers' attention weights, which fused kernels do not give.
+            pool: pictures to read, on the same device, for a model that reads; without any it has the own picture.
+            read_batch: whether the batch's own pictures are read too; by default while training. False says that
+                doing without any is meant.
+            unseen: (B,) bool, posts whose own picture the towers do not see, but the pool may hold.
         """
         config, mask = self.config, batch.piece_mask
-        text = self.text_embedding(batch)  # §3.1: (B, n, d)
-        image = self.image_embedding(batch.crops) if self.image_embedding is not None else None  # (B, m, d)
-        embedded = text, image
-        text, image, weights = self.encoder(text, image, mask, config.mutual_attention, attention)  # §3.2
+        embedded = text, image = self._embed(batch)
+        shown = batch.caption_mask  # nothing of a picture is padding
+        if unseen is not None and image is not None:  # but its first position, or an image would see nothing at all
+            first = torch.arange(image.shape[1], device=image.device) == 0
+            shown = image_mask(batch, image) & (~unseen[:, None] | first)
+        text, image, weights = self.encoder(text, image, mask, config.mutual_attention, attention, shown)  # §3.2
         towers = text, image
 
         walk = text_gate = image_gate = None
         if self.interweave is not None and self.text_gate is not None and image is not None:  # §3.3
-            walk = self.interweave(text, image, mask)
+            walk = self.interweave(text, image, mask, image_mask=shown)
             text, text_gate = self.text_gate(walk.text[0], walk.text[-1])  # z, eq. 13
             if self.image_gate is not None:
                 image, image_gate = self.image_gate(walk.image[-2], walk.image[-1])
+
+        alone = own = reading = None
+        if self.reader is not None and self.text_head is not None:  # beyond the paper
+            if self.training if read_batch is None else read_batch:
+                alone = self._alone(embedded, batch)
+                own, queries = self._as_pool(alone, batch), self.text_head(alone[0], mask)
+                pool = joined([gathered(own), *([pool] if pool is not None else [])])
+            else:
+                queries = self.text_head(self.encoder.alone(self.encoder.text, embedded[0], mask), mask)
+                if pool is None and read_batch is None and not self._told:
+                    warnings.warn(WITHOUT_POOL, stacklevel=2)
+                    self._told = True
+            if pool is None:
+                pool = empty(text.shape[-1], text.device)
+            text, reading = self.reader(text, queries, batch, pool, self.temperature)
 
         words = text.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, text.shape[-1]))  # (B, w, d)
         if self.bilstm is not None:
             words = self.bilstm(words, batch.word_mask)
         emissions = self.classifier(words).float()  # §3.5: (B, w, C)
-        return Output(emissions, text, image, embedded, towers, weights, walk, text_gate, image_gate)
+        return Output(
+            emissions, text, image, embedded, towers, weights, walk, text_gate, image_gate, alone, own, reading
+        )
+
+    def _alone(self, embedded: tuple[Tensor, Tensor | None], batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the towers make of S^e and V^e as strangers: (B, n, d) and (B, m, d)."""
+        text, image = embedded
+        assert image is not None and self.encoder.image is not None
+        return (
+            self.encoder.alone(self.encoder.text, text, batch.piece_mask),
+            self.encoder.alone(self.encoder.image, image, image_mask(batch, image)),
+        )
+
+    def _as_pool(self, alone: tuple[Tensor, Tensor], batch: Batch) -> Pool:
+        """A batch as others read it, with gradients."""
+        (text, image), config = alone, self.config
+        shown = image_mask(batch, image)
+        head, looked_up = (
+            (self.text_head, (text, batch.piece_mask))
+            if config.read_by == "text"
+            else (self.image_head, (image, shown))
+        )
+        assert head is not None
+        keys = head(*looked_up)
+        values = mean(text, batch.piece_mask) if config.read_what == "text" else mean(image, shown)
+        there = batch.has_image if "image" in (config.read_by, config.read_what) else torch.ones_like(batch.has_image)
+        times = batch.times if batch.times is not None else keys.new_full((len(keys),), math.nan).double()
+        return Pool(keys, values, times, there, batch.ids, config.read_days)
+
+    def pool(
+        self,
+        posts: Sequence[Tweet] | TweetDataset,
+        days: int | None = None,
+        rule: Rule | None = None,
+        batch_size: int = 64,
+        progress: bool = False,
+    ) -> Pool:
+        """A pool of some posts' pictures, built in batches, on the model's device; posts without a picture are left out.
+
+        Args:
+            posts: labelled or not.
+            days: read only pictures at most so many days before or after a post; the model's own `read_days` by default.
+            rule: any other rule, from a batch and the pool to (B, N) bool.
+
+        Raises:
+            ConfigError: a model that does not read.
+        """
+        if self.reader is None:
+            raise ConfigError(READS_NOTHING)
+        data = posts if isinstance(posts, TweetDataset) else TweetDataset(posts, self.batcher, progress=progress)
+        parts, order = [], []
+        with self.evaluating():
+            for indices in evaluation_batches(data.lengths, batch_size):
+                batch = data[indices].to(self.device)
+                parts.append(self._as_pool(self._alone(self._embed(batch), batch), batch))
+                order += indices
+        if not parts:
+            return replace(empty(self.encoder_configs["text"]["hidden_size"], self.device), days=days, rule=rule)
+        whole = joined(parts).take(torch.tensor(order).argsort())
+        days = self.config.read_days if days is None else days
+        return replace(whole.take(whole.there), days=days, rule=rule, weights=weights_hash(self))
 
     def contrast(self, out: Output, batch: Batch) -> Contrast:
         """Compare this process's texts with the images of all processes, and mine (§3.4, eqs 14-15).
@@ -214,24 +350,32 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         """
         config = self.config
         text, image = out.text, out.image
-        if config.contrast_on == "unimodal":
+        if out.alone is not None:
+            text, image = out.alone
+        elif config.contrast_on == "unimodal":
             text, image = out.towers
             if config.mutual_attention:  # as strangers: the towers run again, without their exchange
-                text, image, _ = self.encoder(*out.embedded, batch.piece_mask, exchange=False)
+                text, image, _ = self.encoder(
+                    *out.embedded, batch.piece_mask, exchange=False, image_mask=batch.caption_mask
+                )
         if self.text_head is None or self.image_head is None or image is None:
             raise ConfigError(MINES_NOTHING)
         texts = self.text_head(text, batch.piece_mask)  # (B, d)
-        images = self.image_head(image, batch.piece_mask.new_ones(image.shape[:2]))  # (B, d)
+        images = self.image_head(image, image_mask(batch, image))  # (B, d)
         everyone, offset = gather_with_gradient(images)  # (N, d)
         scores = relevance(texts, everyone)  # (B, N)
         candidates = None if config.mine_missing else gather_with_gradient(batch.has_image)[0]
         # A last batch smaller than K takes all of its images.
-        positives = mine(scores, min(config.k, everyone.shape[0]), candidates)
+        ranked = csls(scores.detach()) if config.csls else scores
+        positives = mine(ranked, min(config.k, everyone.shape[0]), candidates)
         own = torch.arange(texts.shape[0], device=texts.device) + offset
         return Contrast(texts, images, scores, positives, own)
 
-    def loss(self, out: Output, batch: Batch) -> Loss:
+    def loss(self, out: Output, batch: Batch, self_mined: bool = True) -> Loss:
         """Eq. 19, from what `model(batch)` computed and the batch's gold tags.
+
+        Args:
+            self_mined: off while training warms up on own pictures: without the loss of eq. 16.
 
         Raises:
             ConfigError: a batch without tags.
@@ -242,10 +386,13 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         likelihood = self.crf(out.emissions, batch.tags, batch.word_mask, reduction="mean")
         terms = {"crf" if config.crf else "softmax": -likelihood}  # eq. 18
         contrast = self.contrast(out, batch) if config.contrast else None
-        if contrast is not None and config.ips_loss:
-            terms["ips"] = ips_loss(contrast.relevance, contrast.positives, config.temperature)  # eq. 16
+        if contrast is not None and config.ips_loss and self_mined:
+            terms["ips"] = ips_loss(contrast.relevance, contrast.positives, self.temperature)  # eq. 16
         if contrast is not None and config.cl_loss:
-            terms["cl"] = cl_loss(contrast.relevance, config.temperature, contrast.own)  # eq. 17
+            terms["cl"] = cl_loss(contrast.relevance, self.temperature, contrast.own)  # eq. 17
+        if contrast is not None and config.cl_loss and config.symmetric:
+            scores = relevance(contrast.images, gather_with_gradient(contrast.texts)[0])  # rows are images
+            terms["cl"] = (terms["cl"] + cl_loss(scores, self.temperature, contrast.own)) / 2
         return Loss(terms, contrast)
 
     def decode(self, out: Output, batch: Batch) -> list[list[str]]:
@@ -267,32 +414,62 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         finally:
             self.train(training)
 
-    def predict(self, tweets: Sequence[Tweet], batch_size: int = 32, progress: bool = False) -> list[list[str]]:
+    def predict(
+        self,
+        tweets: Sequence[Tweet],
+        batch_size: int = 32,
+        progress: bool = False,
+        pool: Pool | Sequence[Tweet] | None = None,
+    ) -> list[list[str]]:
         """One tag for every word of every tweet, in the tweets' order; O for words past `max_length`.
 
-        `tweets` may be unlabelled, and may lack pictures.
+        Args:
+            tweets: may be unlabelled, and may lack pictures.
+            pool: whose pictures a model that reads may read: a pool, or posts to build one from. Without any it falls
+                back to the own picture, and says so once.
+
+        Raises:
+            ConfigError: a pool for a model that does not read, or one that other weights have built.
         """
         if not tweets:
             return []
-        return self.predict_dataset(TweetDataset(tweets, self.batcher, progress=progress), batch_size)
+        return self.predict_dataset(TweetDataset(tweets, self.batcher, progress=progress), batch_size, pool)
 
-    def predict_dataset(self, data: TweetDataset, batch_size: int = 32) -> list[list[str]]:
+    def predict_dataset(
+        self, data: TweetDataset, batch_size: int = 32, pool: Pool | Sequence[Tweet] | None = None
+    ) -> list[list[str]]:
         """`predict` for a split that is tokenized and decoded already."""
         tags: list[list[str]] = [[] for _ in range(len(data))]
+        for indices, batch, out in self.outputs(data, batch_size, pool):
+            for index, path in zip(indices, self.decode(out, batch), strict=True):
+                tags[index] = path
+        return tags
+
+    def outputs(
+        self, data: TweetDataset, batch_size: int = 32, pool: Pool | Sequence[Tweet] | None = None
+    ) -> Iterator[tuple[list[int], Batch, Output]]:
+        """Forward passes over a split, in evaluation mode: the places of a batch's posts in it, the batch, its output."""
+        if pool is not None and self.reader is None:
+            raise ConfigError(READS_NOTHING)
+        if pool is not None and not isinstance(pool, Pool):
+            pool = self.pool(pool)
+        if pool is not None and pool.weights != weights_hash(self):
+            raise ConfigError(
+                "This pool was built with other weights, whose pictures mean nothing here; build it anew."
+            )
+        pool = pool and pool.to(self.device)
         with self.evaluating():
             for indices in evaluation_batches(data.lengths, batch_size):
                 batch = data[indices].to(self.device)
-                for index, path in zip(indices, self.decode(self(batch), batch), strict=True):
-                    tags[index] = path
-        return tags
+                yield indices, batch, self(batch, pool=pool)
 
     def parts(self) -> dict[str, list[nn.Module]]:
         """The modules by the learning rate they share (§4.3): text, image, fusion, contrast, head."""
         parts = {
             "text": [self.text_embedding, self.encoder.text],
             "image": [self.image_embedding, self.encoder.image],
-            "fusion": [self.interweave, self.text_gate, self.image_gate],
-            "contrast": [self.text_head, self.image_head],
+            "fusion": [self.interweave, self.text_gate, self.image_gate, self.reader],
+            "contrast": [self.text_head, self.image_head, self.learned_temperature],
             "head": [self.bilstm, self.classifier, self.crf],
         }
         return {name: [m for m in modules if m is not None] for name, modules in parts.items()}

@@ -61,13 +61,19 @@ def attend(
 class MutualAttentionEncoder(nn.Module):
     """Two pretrained towers side by side, layer by layer. With the exchange off they equal the plain encoders."""
 
-    def __init__(self, text: TextLayers, image: ImageLayers | None) -> None:
+    def __init__(self, text: TextLayers, image: ImageLayers | TextLayers | None) -> None:
         super().__init__()
         self.text = text
         self.image = image
 
     def forward(
-        self, text: Tensor, image: Tensor | None, text_mask: Tensor, exchange: bool = True, attention: bool = False
+        self,
+        text: Tensor,
+        image: Tensor | None,
+        text_mask: Tensor,
+        exchange: bool = True,
+        attention: bool = False,
+        image_mask: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None, list[LayerAttention]]:
         """The last hidden states of both towers, H^t (B, n, d) and H^v (B, m, d), and each layer's attention.
 
@@ -77,6 +83,7 @@ class MutualAttentionEncoder(nn.Module):
             text_mask: (B, n) bool, False on padding, which no position of either side attends to.
             exchange: off for two towers that do not meet.
             attention: also return each layer's attention weights.
+            image_mask: (B, m) bool, the same for the image side; by default all of it is there.
         """
         trace: list[LayerAttention] = []
         text_visible = text_mask[:, None, None, :]  # (B, 1, 1, n)
@@ -86,7 +93,9 @@ class MutualAttentionEncoder(nn.Module):
                 trace += [LayerAttention(weights, None)] if weights is not None else []
             return text, None, trace
 
-        image_visible = text_mask.new_ones(image.shape[0], 1, 1, image.shape[1])  # (B, 1, 1, m)
+        if image_mask is None:
+            image_mask = text_mask.new_ones(image.shape[:2])
+        image_visible = image_mask[:, None, None, :]  # (B, 1, 1, m)
         text_kv = image_kv = None
         if exchange:  # eq. 3: the embeddings stand in for both
             text_heads, image_heads = split_heads(text, self.text.heads), split_heads(image, self.image.heads)
@@ -102,6 +111,12 @@ class MutualAttentionEncoder(nn.Module):
                 text_kv, image_kv = next_text_kv, next_image_kv
             trace += [LayerAttention(text_weights, image_weights)] if text_weights is not None else []
         return text, image, trace
+
+    def alone(self, tower: TextLayers | ImageLayers, hidden: Tensor, mask: Tensor) -> Tensor:
+        """One tower that meets no other: (B, p, d) and (B, p) bool → its last hidden states, (B, p, d)."""
+        for index in range(len(tower)):
+            hidden, _, _ = self.layer(tower, index, hidden, mask[:, None, None, :], None, None, False)
+        return hidden
 
     def layer(
         self,

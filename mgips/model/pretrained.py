@@ -8,6 +8,7 @@ to the layer's output), both computed by the pretrained modules themselves.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,8 +33,8 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from mgips.config import CHARACTERS, RANDOM, WORDS, ModelConfig
-from mgips.data.batch import Batcher
+from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
+from mgips.data.batch import CAPTION_PIECES, Batcher
 from mgips.data.corpus import TAGS, Tweet
 from mgips.errors import ConfigError, RunError
 from mgips.model.baselines import WordEncoder, word_tokenizer
@@ -167,7 +168,12 @@ def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, An
 
 
 def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict[str, Any] | None = None) -> Encoder:
-    """CLIP's vision encoder in float32; a random start takes the text tower's depth, width and heads."""
+    """CLIP's vision encoder in float32; a random start takes the text tower's depth, width and heads.
+
+    Where captions stand for pictures: a second text encoder, started as the first was.
+    """
+    if config.image_encoder == CAPTIONS:
+        return load_text_encoder(config, text.vocab_size, stored)
     if stored is not None:
         return CLIPVisionModel(CLIPVisionConfig(**stored))
     if config.image_encoder == RANDOM:
@@ -200,6 +206,11 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
         )
     if image is None:
         return
+    captions = config.image_encoder == CAPTIONS
+    if captions and CAPTION_PIECES > reach(image.to_dict()):
+        raise ConfigError(
+            f"A caption has {CAPTION_PIECES} pieces, but {config.text_encoder!r} reads at most {reach(image.to_dict())}."
+        )
     for name, what in (
         ("num_hidden_layers", "layers"),
         ("hidden_size", "hidden units"),
@@ -211,21 +222,25 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
                 f"{config.image_encoder!r} has {getattr(image, name)}. Mutual attention needs equal depth, width and "
                 f'heads; choose others, or image_encoder="{RANDOM}".'
             )
-    if config.crop_size % image.patch_size:
+    if not captions and config.crop_size % image.patch_size:
         raise ConfigError(
             f"crop_size {config.crop_size} is no multiple of the image encoder's patch size {image.patch_size}."
         )
 
 
 def load_tokenizer(config: ModelConfig, tweets: Iterable[Tweet] = ()) -> PreTrainedTokenizerBase:
-    """The text encoder's tokenizer, or, for a random start, one whose vocabulary is made from `tweets`."""
+    """The text encoder's tokenizer, or, for a random start, one whose vocabulary is made from `tweets`: from their
+    words and, where captions stand for pictures, from those."""
     if config.text_encoder in (WORDS, CHARACTERS):
         return word_tokenizer(word for tweet in tweets for word in tweet.words)
     if config.text_encoder != RANDOM:
         # RoBERTa's family marks a word's start by the space before it, and words come to it one by one.
         options = {} if Path(config.text_encoder).joinpath("vocab.txt").exists() else {"add_prefix_space": True}
         return _read("tokenizer of", config.text_encoder, AutoTokenizer.from_pretrained, **options)
-    return wordpiece_tokenizer(word for tweet in tweets for word in tweet.words)
+    captions = config.images and config.image_encoder == CAPTIONS
+    return wordpiece_tokenizer(
+        text for tweet in tweets for text in (*tweet.words, *([tweet.caption] if captions else []))
+    )
 
 
 def wordpiece_tokenizer(words: Iterable[str], least: int = 2) -> PreTrainedTokenizerBase:
@@ -334,3 +349,11 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
                 f"{folder / 'model.safetensors'} does not fit its config.json: save the model again."
             ) from error
         return model.eval()
+
+
+def weights_hash(model: nn.Module) -> str:
+    """SHA-256 over every weight's name and bytes: equal hashes, equal weights."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

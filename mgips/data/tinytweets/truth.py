@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from seqeval.metrics import f1_score
 
 from mgips.data.corpus import Tweet
 from mgips.data.tinytweets.scenes import Signature
-from mgips.data.tinytweets.words import AMBIGUOUS
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class Truth:
     wears: Signature | None
     """Colour and pattern of the picture's wall; None for a plain one."""
     ambiguous: tuple[tuple[int, int], ...]
-    """The mentions whose type the text leaves open, as (first word, word after the last)."""
+    """The mentions of names that can have several types, as (first word, word after the last)."""
+    # These two stay out of the repr, which is pinned for VERSION 1.
+    options: tuple[str, ...] = field(default=(), repr=False)
+    """The types of which the ambiguous name is drawn in this corpus, each as likely; with one, the name tells it."""
+    misleads: bool = field(default=False, repr=False)
+    """Whether all names are unambiguous and the picture, which would show one of them, shows another type instead."""
 
 
 def relevant(a: Tweet, b: Tweet) -> bool:
@@ -50,11 +55,11 @@ def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = No
 
     Every reader finds all mentions and knows the types of the unambiguous names. Of an ambiguous name,
 
-    - "text" guesses one of the name's three types;
+    - "text" guesses one of the types that the corpus gives the name (`Truth.options`; three by default);
     - "own_image" sees the type if the post's own image is there and related, and guesses otherwise;
     - "mined" sees it if any image of the same batch is relevant, and guesses otherwise.
 
-    The F1 is the average over all three guesses, so luck plays no part. "chance" is the probability that an image drawn
+    The F1 is the average over all guesses, so luck plays no part. "chance" is the probability that an image drawn
     from the batch is relevant, averaged over the posts with an ambiguous name.
 
     Args:
@@ -76,9 +81,10 @@ def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = No
                 chance.append(row.sum() / pictures)
     own = [tweet.truth.related for tweet in tweets]
     gold = [list(tweet.tags) for tweet in tweets]
+    ways = math.lcm(*(len(tweet.truth.options) or 1 for tweet in tweets))  # each name meets its guesses equally often
 
     def f1(known: Sequence[bool]) -> float:
-        guesses = ([_guess(t, sees, way) for t, sees in zip(tweets, known, strict=True)] for way in range(3))
+        guesses = ([_guess(t, sees, way) for t, sees in zip(tweets, known, strict=True)] for way in range(ways))
         scores = [f1_score(gold, guess, zero_division=0) for guess in guesses]  # pyright: ignore[reportArgumentType]
         return float(np.mean(scores))
 
@@ -91,10 +97,10 @@ def oracle(tweets: Sequence[Tweet], batches: Sequence[Sequence[int]] | None = No
 
 
 def _guess(tweet: Tweet, sees: bool, way: int) -> list[str]:
-    """The tags of a reader who sees the story's type, or guesses the name's type number `way`."""
+    """The tags of a reader who sees the story's type, or guesses the name's option number `way`, counted round."""
     tags = list(tweet.tags)
     if not sees:
         for start, end in tweet.truth.ambiguous:
-            kind = AMBIGUOUS[" ".join(tweet.words[start:end])][way]
+            kind = tweet.truth.options[way % len(tweet.truth.options)]
             tags[start:end] = [tag[:2] + kind for tag in tags[start:end]]
     return tags

@@ -213,11 +213,19 @@ def _sensitivity(name: str, axis: str, results: Results, differences: Mapping[st
     line(left, {x[row]: [100 * run.f1 for run in runs] for row, runs in results.items()}, TEXT, "test F1")
     left.set_ylabel("test F1")
     for ax in others:  # the mining precision
-        mined = {row: [run.record["mining"] for run in runs] for row, runs in results.items()}
-        precision = {x[row]: [100 * m["others"] for m in numbers] for row, numbers in mined.items()}
-        chance = 100 * float(np.mean([m["others_chance"] for numbers in mined.values() for m in numbers]))
-        line(ax, precision, LOSS, "mining precision without the own image")
-        chance_line(ax, chance, x[reference], "bottom")
+        mined = {x[row]: [run.record["mining"] for run in runs] for row, runs in results.items()}
+
+        def shares(name: str, of: Mapping[Any, Sequence[Mapping[str, float]]] = mined) -> dict[Any, list[float]]:
+            values = {at: [100 * m[name] for m in numbers if m.get(name) is not None] for at, numbers in of.items()}
+            return {at: some for at, some in values.items() if some}
+
+        line(ax, shares("others"), LOSS, "mining precision without the own image")
+        chance_line(ax, float(np.mean(sum(shares("others_chance").values(), []))), x[reference], "bottom")
+        if best := shares("others_attainable"):  # results of earlier versions have none
+            means = [float(np.mean(values)) for values in best.values()]
+            ax.plot(list(best), means, color=GREY, linestyle="--", linewidth=1)
+            above = {"xytext": (5, 5), "textcoords": "offset points", "fontsize": 9, "color": GREY}
+            ax.annotate("attainable", (list(best)[len(best) // 2], means[len(best) // 2]), **above)
         ax.set(ylabel="truly relevant among mined, %\n(own image left out)", ylim=(0, None))
     differ = [f"{letter} = {x[row]} {d.verdict}" for row, d in differences.items() if d.verdict != NO_DIFFERENCE]
     sizes = [100 * d.detectable for d in differences.values()]

@@ -6,10 +6,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from mgips.lab.figures.shared import Results, of_grid
 from mgips.lab.figures.style import GREY, IMAGE, LOSS
+from mgips.mining import hubs, hubs_by_chance
 
 
 @of_grid("fig5")
@@ -45,6 +47,14 @@ def relevance_dots(batch: dict[str, Any]) -> Figure:
     if known:
         other = ~np.eye(count, dtype=bool)
         share, chance = relevant[mined & other].mean(), relevant[other].mean()
-        title += f";\nof the other images that they mine {share:.0%} are truly relevant (by chance {chance:.0%})"
+        chosen = (mined & other).sum(1)
+        best = np.minimum(chosen, (relevant & other).sum(1)).sum() / max(1, chosen.sum())
+        title += (
+            f"; of the others that they mine\n{share:.0%} are truly relevant (chance {chance:.0%}, at most {best:.0%})"
+        )
+    found = hubs(torch.from_numpy(mined.nonzero()[1]), count)
+    random = hubs_by_chance(torch.full((count,), count), torch.full((count,), float(mined.mean())))
+    title += f";\nten images fill {found.top_ten:.0%} of places (chance {random.top_ten:.0%}); "
+    title += f"skewness {found.skewness:.1f} (chance {random.skewness:.1f})"
     ax.set_title(title, pad=32)
     return figure

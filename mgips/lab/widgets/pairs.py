@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+import numpy as np
+import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
+from torch import Tensor
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TYPES, Corpus, Tweet
@@ -21,6 +24,7 @@ from mgips.errors import ConfigError
 from mgips.files import write_atomically
 from mgips.lab.figures import show, style
 from mgips.lab.figures.text import fitted
+from mgips.lab.precision import split_hubs, split_precision
 from mgips.lab.widgets.base import Button, Inspector, Page, control, find, look, post_slider
 from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
@@ -72,28 +76,44 @@ def inspect_pairs(
     if data is None or data.tweets is not tweets:
         data = TweetDataset(tweets, model.batcher, progress)
     assert data.crops is not None, "a model that mines has images"
-    minable = len(tweets) if model.config.mine_missing else int(data.crops.has_image.sum())
+    candidates = torch.from_numpy(np.array(data.crops.has_image, dtype=bool)) | model.config.mine_missing
+    minable = int(candidates.sum())
     k = model.config.k if k is None else k
     mining = mine_dataset(model, data, max(k, min(k_max, minable)), cache, progress=progress)
-    return PairInspector(tweets, model.predict_dataset(data), mining, k, name=f"{corpus.name}-{split}")
+    name = f"{corpus.name}-{split}"
+    return PairInspector(tweets, model.predict_dataset(data), mining, k, name, candidates)
 
 
 class PairInspector(Inspector):
     """See `inspect_pairs`. The filters choose among the posts; `selected`, `mined` and `k` say what is shown."""
 
     def __init__(
-        self, tweets: Sequence[Tweet], predicted: Sequence[Sequence[str]], mining: Mined, k: int, name: str = "split"
+        self,
+        tweets: Sequence[Tweet],
+        predicted: Sequence[Sequence[str]],
+        mining: Mined,
+        k: int,
+        name: str = "split",
+        candidates: Tensor | None = None,
     ) -> None:
-        """N posts, the predicted tags of each, and the images mined for each, at least K. `name` names the export."""
+        """N posts, the predicted tags of each, and the images mined for each, at least K.
+
+        Args:
+            name: names the export.
+            candidates: (N,) bool, the images that could be mined; all by default.
+        """
         super().__init__("mgips-pairs")
         self.tweets, self.mining, self.name = tuple(tweets), mining, name
+        self._candidates = candidates
+        self._summaries: dict[int, list[str]] = {}
         self.gold = [spans(tweet.words, tweet.tags) for tweet in tweets]
         self.predicted = [spans(tweet.words, tags) for tweet, tags in zip(tweets, predicted, strict=True)]
         self.knows_truth = all(tweet.truth is not None for tweet in tweets)
         """Whether it is known which images are relevant (TinyTweets)."""
         self._own_rank = [rank + 1 for rank in mining.own_rank.tolist()]
         own, index, score = (values.tolist() for values in (mining.own_score, mining.index, mining.score))
-        self._images = [[(i, own[i]), *zip(index[i], score[i], strict=True)] for i in range(len(own))]
+        found = ([pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in zip(index, score, strict=True))
+        self._images = [[(i, own[i]), *pairs] for i, pairs in enumerate(found)]
         """For each post the places and scores of the images: its own, then the mined ones, the best first."""
         self._thumbnail = thumbnails(self.tweets)
         self._kinds = [self._kinds_of(place) for place in range(len(self.tweets))]
@@ -132,6 +152,39 @@ class PairInspector(Inspector):
     def visible(self) -> list[str]:
         """The ids of the posts that pass the filters."""
         return [self.tweets[place].id for place in self._visible]
+
+    def summary(self, k: int | None = None) -> list[str]:
+        """The whole split in two lines, whatever the filters: is what was mined relevant, where that is known; and hubs.
+
+        Args:
+            k: K; the shown one by default.
+        """
+        k = k or self.k
+        if k not in self._summaries:
+            self._summaries[k] = self._summarise(k)
+        return self._summaries[k]
+
+    def _summarise(self, k: int) -> list[str]:
+        lines = []
+        if self.knows_truth:
+            p = split_precision(self.tweets, self.mining, k, self._candidates)
+            shares = (
+                ("relevant", p.precision, p.chance, p.attainable),
+                ("own left out", p.others, p.others_chance, p.others_attainable),
+                ("best other", p.at_one, p.at_one_chance, p.at_one_attainable),
+            )
+            words = iter((("chance ", "at most "),))  # said once: the line has to fit on the contact sheet
+            parts = []
+            for name, share, chance, best in shares:
+                if share is not None and chance is not None and best is not None:
+                    low, high = next(words, ("", ""))
+                    parts.append(f"{name} {share:.0%} ({low}{chance:.0%}, {high}{best:.0%})")
+            lines.append(f"Whole split, K = {k}: {'; '.join(parts) or 'no image is relevant to any text'}")
+        found, chance = split_hubs(self.mining.top(k).index, self._candidates)
+        top = f"the ten most mined images fill {found.top_ten:.0%} of all places (chance {chance.top_ten:.0%})"
+        skewness = f"skewness of N_k {found.skewness:.1f} (chance {chance.skewness:.1f})"
+        lines.append(f"Hubs, K = {k}: {top}, {skewness}")
+        return lines
 
     def select(self, post: str | int) -> None:
         """Show a post, by its id or its place in the split; a ConfigError says that there is none.
@@ -172,8 +225,9 @@ class PairInspector(Inspector):
         """
         places = self._visible[:limit]
         title = f"K = {self.k} images mined for {len(places)} of {len(self.tweets):,} posts of {self.name}"
-        sections = [(self._post(place), [self._card(place, rank) for rank in range(self.k + 1)]) for place in places]
-        write_atomically(path, f"{render('page', title=title, sections=sections)}\n".encode())
+        ranks = {place: range(1 + len(self._mined(place))) for place in places}
+        sections = [(self._post(place), [self._card(place, rank) for rank in ranks[place]]) for place in places]
+        write_atomically(path, f"{render('page', title=title, summary=self.summary(), sections=sections)}\n".encode())
         return Path(path)
 
     @look()
@@ -186,7 +240,8 @@ class PairInspector(Inspector):
         k = min(self.k if k is None else k, self.mining.k, 8)
         later = [place for place in self._visible if place > self._at]
         places = list(dict.fromkeys([self._at, *later, *self._visible]))[:count]
-        cell, gap, left, head, text, foot = 1.25, 0.12, 0.15, 0.42, 0.66, 0.48  # inches
+        summary = self.summary(k)
+        cell, gap, left, head, text, foot = 1.25, 0.12, 0.15, 0.46 + 0.17 * len(summary), 0.66, 0.48  # inches
         rows = [self._images[place][: k + 1] for place in places]
         pictures = [[Image.open(io.BytesIO(self._thumbnail(other)[0])) for other, _ in row] for row in rows]
         heights = [cell * min(1, max(picture.height / picture.width for picture in row)) for row in pictures]
@@ -196,6 +251,8 @@ class PairInspector(Inspector):
         width = max(2 * left + (k + 1) * (cell + gap), 7.5)
         sheet = Page(width, head + sum(heights) + (text + foot) * len(rows), title, margin=left)
         wide, high = sheet.get_size_inches()
+        for number, line in enumerate(summary):
+            sheet.write(left, high - 0.44 - 0.17 * number, line, 8, color=style.GREY)
         top = high - head
         for place, row, shown, height in zip(places, rows, pictures, heights, strict=True):
             tweet = self.tweets[place]
@@ -235,7 +292,7 @@ class PairInspector(Inspector):
             truth = {True: ", relevant", False: ", not relevant", None: ""}[self._relevant(self._at, other)]
             images.append(f"{self.tweets[other].id} ({score:.2f}{truth})")
         words = shortened(" ".join(self.selected.words), 120)
-        return f"Post {self.selected.id}: {words} — mined images: {', '.join(images)}"
+        return f"Post {self.selected.id}: {words} — mined images: {', '.join(images)}. {'. '.join(self.summary())}"
 
     # ---- facts about each post ----
 
@@ -342,16 +399,16 @@ class PairInspector(Inspector):
         self._post_view.value = self._post(self._at)
         self._own_view.value = self._card(self._at)
         self._draw_cards()
-        self._say()
 
     def _say(self, note: str = "") -> None:
-        """Fill the line below the filters."""
+        """Fill the lines below the filters."""
         counts = {"place": self._position.value, "visible": len(self._visible), "count": len(self.tweets)}
-        self._status.value = render("place", note=note, **counts)
+        self._status.value = render("place", note=note, summary=self.summary(), **counts)
 
     def _draw_cards(self) -> None:
         for rank, box in enumerate(self._pool, 1):
-            box.layout.display = None if rank <= self.k else "none"
+            box.layout.display = None if rank <= len(self.mined) else "none"
+        self._say()
         for rank, other in enumerate(self.mined, 1):
             self._cards[rank - 1].value = self._card(self._at, rank)
             self._opens[rank - 1].tooltip = f"Show post {other}"
