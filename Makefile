@@ -5,7 +5,7 @@ CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help demo test test-fast test-browser lab notebooks figures bench lint clean
+.PHONY: help demo test test-fast test-browser lab notebooks figures weights bench lint clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 21
@@ -44,6 +44,9 @@ notebooks: $(READY)  ## execute the notebooks anew, and keep their outputs witho
 
 figures: $(READY)  ## draw figures/ anew
 	$(BIN)/python -m mgips.lab.figures figures
+
+weights: $(READY)  ## train the models that come with the package anew (mgips/weights)
+	$(BIN)/python -m mgips.lab.weights
 
 bench: $(READY)  ## measure speed and waste, each as a ratio beside its goal
 	$(BIN)/python -m pytest -q -s tests/benchmarks --benchmark-disable-gc --benchmark-columns=rounds

@@ -6,6 +6,7 @@ implicit-positive-sample contrastive learning.
 >>> model, config = mgips.preset("tiny")
 >>> run = mgips.train(corpus, model, config)          # doctest: +SKIP
 >>> run.model.predict(corpus.test[:1])                # doctest: +SKIP
+>>> trained = mgips.load("tiny-full")                  # one that comes with the package
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # what an editor sees; at run time each name is imported when
     from mgips.data.twitter import save_corpus as save_corpus
     from mgips.errors import MGIPSError as MGIPSError
     from mgips.model.mgips import MGIPS as MGIPS
+    from mgips.model.shipped import load as load
     from mgips.run import Run as Run
     from mgips.training import Step as Step
     from mgips.training import Trainer as Trainer
@@ -37,6 +39,7 @@ _HOMES = {
     "mgips.data.twitter": ("save_corpus",),
     "mgips.errors": ("MGIPSError",),
     "mgips.model.mgips": ("MGIPS",),
+    "mgips.model.shipped": ("load",),
     "mgips.run": ("Run",),
     "mgips.training": ("Step", "Trainer", "train"),
 }

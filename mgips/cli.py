@@ -107,7 +107,8 @@ class Evaluate(Posts):
         tweets = corpus.splits[self.split]
         if model.reader is None and (self.pool, self.days) != ("split", None):
             raise ConfigError(READS_NOTHING)
-        posts = {"split": tweets, "train": corpus.train, "split+train": (*tweets, *corpus.train), "none": ()}[self.pool]
+        both = tweets if self.split == "train" else (*tweets, *corpus.train)
+        posts = {"split": tweets, "train": corpus.train, "split+train": both, "none": ()}[self.pool]
         pool = model.pool(posts, self.days, progress=True) if model.reader is not None else None
         predicted = model.predict(tweets, progress=True, pool=pool)
         scores = score([t.tags for t in tweets], predicted, self.scheme)
@@ -342,10 +343,10 @@ class Demo:
 
 def load_model(run: Path) -> MGIPS:
     """A trained model, where it computes fastest."""
-    from mgips import MGIPS
+    import mgips
     from mgips.run import best_device
 
-    return MGIPS.from_pretrained(run).to(best_device())
+    return mgips.load(run).to(best_device())
 
 
 def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus]:
@@ -361,9 +362,12 @@ def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpu
 
 
 def recorded_corpus(run: Path) -> dict[str, Any] | None:
-    """Name and hash of the corpus that a run folder was trained on; None for a model without that record."""
-    record = Path(run) / "run.json"
-    return json.loads(record.read_text(encoding="utf-8"))["corpus"] if record.exists() else None
+    """Name and hash of the corpus that a run or a model of the package was trained on; None where that is not recorded."""
+    from mgips.model.shipped import located
+
+    records = (Path(located(run)) / name for name in ("run.json", "card.json"))
+    record = next((record for record in records if record.exists()), None)
+    return json.loads(record.read_text(encoding="utf-8"))["corpus"] if record else None
 
 
 def train_defaults(arguments: list[str]) -> Train:

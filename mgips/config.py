@@ -192,9 +192,6 @@ class TrainConfig:
     """Past batches whose pictures may be read as well in training, in half of the steps; 0 reads the batch only."""
     strangers: float = 0.0
     """Share of the steps whose pool lacks the batch's own pictures, so that reading nothing is learned too."""
-    unseen: float = 0.0
-    """Share of posts whose own picture the towers do not see in a training step, for a model that reads: it learns to
-    read from the start, where otherwise it has little to gain until relevance is learned."""
     seed: int = 0
     """Seeds weights, batches and dropout."""
     precision: Literal["no", "bf16"] = "no"
@@ -212,7 +209,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         _check(self, epochs="[1, inf)", batch_size="[1, inf)", log_every="[1, inf)", warmup_ratio="[0, 1)")
-        _check(self, ips_warmup="[0, inf)", memory="[0, inf)", strangers="[0, 1)", unseen="[0, 1)")
+        _check(self, ips_warmup="[0, inf)", memory="[0, inf)", strangers="[0, 1)")
 
 
 def _check(config: ModelConfig | TrainConfig, **intervals: str) -> None:
@@ -264,7 +261,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no-mutual": {"mutual_attention": False},
     # Beyond the paper, with its own parts of the contrast left out: own pictures only, and reading the mined ones.
     "own": RELEVANCE,
-    "reads": {**RELEVANCE, "read": "sparsemax", "memory": 30, "strangers": 0.2, "unseen": 0.2},
+    "reads": {**RELEVANCE, "read": "sparsemax", "memory": 30, "strangers": 0.2},
     "bert": {"images": False, "crf": False},
     "bert-bilstm-crf": {"images": False, "bilstm": True, "lr_head": 2e-3},
     "bilstm-crf": {"images": False, "text_encoder": WORDS, "bilstm": True, **FROM_WORDS},

@@ -266,7 +266,8 @@ def mine_dataset(
     if not model.config.relates or model.image_embedding is None:
         raise ConfigError(MINES_NOTHING)
     csls = csls or CSLS_NEIGHBOURS * model.config.csls
-    candidates = None if model.config.mine_missing else data.has_image
+    missing_too = model.config.mine_missing and model.reader is None  # nobody reads a missing picture
+    candidates = None if missing_too else data.has_image
     count = _check_k(k, len(data), candidates)
     file = Path(cache) / f"mined-{fingerprint(model, data, csls)}.safetensors" if cache else None
     mined = load_mined(file, len(data)) if file else None

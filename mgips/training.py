@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +171,12 @@ class Trainer:
             set_rng(self._rng)
             self._wrapped.train()
             with accelerator.autocast():
-                out = self._wrapped(batch, **self._pool(len(batch)))
+                out = self._wrapped(batch, **self._pool())
                 loss = self.model.loss(out, batch, self_mined=self.number >= self._warm)
             total = loss.total
+            if self.model.reader is not None and accelerator.num_processes > 1:
+                # Each process waits for the gradient of every weight, and among strangers some have none.
+                total = total + 0 * sum(p.sum() for p in self.model.parameters())
             accelerator.backward(total)
             limit = self.config.max_grad_norm or math.inf
             norm: Tensor = accelerator.clip_grad_norm_(self._wrapped.parameters(), limit)  # pyright: ignore
@@ -286,30 +289,28 @@ class Trainer:
             self._batches = None  # interrupted: the next call starts from the same step
             raise
 
-    def _pool(self, size: int) -> dict[str, Any]:
-        """What this step's batch of a size reads, for a model that reads: a pure function of seed, step and memory.
+    def _pool(self) -> dict[str, Any]:
+        """What this step reads besides its batch, for a model that reads: a pure function of seed, step and memory.
 
         In half of the steps also some of the past batches, at least one. In a share of the steps (`strangers`) none of
-        the batch's own pictures, so that nothing in the pool fits; otherwise a share of the posts (`unseen`) has its
-        own picture in the pool only.
+        the batch's own pictures, so that nothing in the pool fits.
         """
         config = self.config
-        if self.model.reader is None or not (config.memory or config.strangers or config.unseen):
+        if self.model.reader is None or not (config.memory or config.strangers):
             return {}
         draw = np.random.RandomState([config.seed, self.number])
         past, strangers, count = draw.random_sample() < 0.5, draw.random_sample() < config.strangers, 0
         if past and self._memory:
             count = 1 + draw.randint(len(self._memory))
-        unseen = None
-        if config.unseen and not strangers:
-            unseen = torch.from_numpy(draw.random_sample(size) < config.unseen).to(self.accelerator.device)
-        pool = joined(self._memory[-count:]) if count else None
-        return {"pool": pool, "read_batch": not strangers, "unseen": unseen}
+        return {"pool": joined(self._memory[-count:]) if count else None, "read_batch": not strangers}
 
     def _remember(self, own: Pool | None) -> None:
         """Keep a batch's pictures for later steps, as they are now."""
         if own is not None and self.config.memory:
-            self._memory = [*self._memory, gathered(own.detach())][-self.config.memory :]
+            pool = gathered(own.detach())
+            if not self.model.config.reads_own:  # then a post must know its picture, whoever remembers it
+                pool = replace(pool, ids=tuple(gather_object(list(own.ids))))
+            self._memory = [*self._memory, pool][-self.config.memory :]
 
     def _end_epoch_if_due(self) -> dict[str, Any] | None:
         """After an epoch's last step: score dev, keep the best weights, write everything. Its record, or None."""

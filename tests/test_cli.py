@@ -1,5 +1,6 @@
 """The command line as a person meets it: help, one-sentence errors, and each command on small input."""
 
+import dataclasses
 import json
 import os
 import shlex
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -16,8 +18,10 @@ from builders import tiny_model
 
 from mgips.cli import main, train_defaults
 from mgips.config import preset
+from mgips.data.load import load_corpus
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
+from mgips.model.reading import Pool
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 
@@ -45,6 +49,88 @@ def test_a_run_from_training_to_prediction(disk, tmp_path, capsys):
     assert main(["predict", run, "--corpus", str(disk), "--output", str(tmp_path / "out.txt")]) == 0
     capsys.readouterr()
     assert (tmp_path / "out.txt").read_text().count("IMGID:") == 8
+
+
+@pytest.fixture(scope="module")
+def reading_run(tmp_path_factory) -> str:
+    """A quick run of a model that reads."""
+    run = str(tmp_path_factory.mktemp("cli") / "run")
+    corpus = "tinytweets:train=48,dev=8,test=40"
+    assert main(["train", "--corpus", corpus, "--variant", "reads", "--run", run, *QUICK]) == 0
+    return run
+
+
+def test_a_model_that_reads_is_scored_with_any_pool(reading_run, capsys, monkeypatch):
+    results = json.loads((Path(reading_run) / "results.json").read_text())
+    sizes, windows, real = [], [], MGIPS.predict
+
+    def predict(self, tweets, **options):
+        sizes.append(len(options["pool"]))
+        windows.append(options["pool"].days)
+        return real(self, tweets, **options)
+
+    monkeypatch.setattr(MGIPS, "predict", predict)
+    for options in (
+        [],
+        ["--pool", "none"],
+        ["--pool", "train"],
+        ["--pool", "split+train", "--days", "0"],
+        ["--split", "train", "--pool", "split+train"],
+    ):
+        assert main(["evaluate", reading_run, "--json", *options]) == 0
+        told = json.loads(capsys.readouterr().out)
+        assert options or told["f1"] == results["test"]["f1"]
+    corpus = load_corpus("tinytweets:train=48,dev=8,test=40")
+    test, train = (sum(t.image is not None for t in split) for split in (corpus.test, corpus.train))
+    assert sizes == [test, 0, train, test + train, train]
+    assert windows == [None, None, None, 0, None]
+
+
+def test_a_pool_is_saved_and_read(reading_run, tmp_path, capsys):
+    file = tmp_path / "there" / "dev.safetensors"
+    assert main(["pool", reading_run, "--split", "dev", "--days", "1", "--out", str(file)]) == 0
+    pool = Pool.load(file)
+    assert f"{len(pool)} pictures of tinytweets" in capsys.readouterr().out and pool.days == 1
+    text = ["predict", reading_run, "--text", "Jordan wins again # Teal Stripes"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the run's own pool is there
+        assert main(text) == 0
+        assert main([*text, "--pool", str(file), "--time", "9.5"]) == 0
+        assert (
+            main(["predict", reading_run, "--corpus", "tinytweets:test=8", "--output", str(tmp_path / "out.txt")]) == 0
+        )
+    capsys.readouterr()
+    bare = tmp_path / "bare"
+    MGIPS.from_pretrained(reading_run).save_pretrained(bare)
+    with pytest.warns(UserWarning, match="No pool was given"):
+        assert main(["predict", str(bare), "--text", "Jordan wins again"]) == 0
+
+
+def test_mistakes_with_pools_are_one_message(reading_run, tmp_path, capsys):
+    tiny_model().save_pretrained(tmp_path / "full")
+    full, file, broken = str(tmp_path / "full"), str(tmp_path / "pool"), tmp_path / "broken"
+    other = str(tmp_path / "other.safetensors")
+    data = ["--corpus", "tinytweets:train=8,dev=4,test=4"]
+    assert main(["pool", reading_run, *data, "--out", file]) == 0
+    pool = Pool.load(file)
+    dataclasses.replace(pool, weights="others").save(other)
+    broken.write_bytes(Path(file).read_bytes()[:99])
+    text = ["--text", "hello"]
+    for arguments, message in [
+        (["pool", full, *data, "--out", file], "This model reads no pool"),
+        (["evaluate", full, *data, "--pool", "train"], "This model reads no pool"),
+        (["evaluate", full, *data, "--days", "0"], "This model reads no pool"),
+        (["predict", full, *text, "--pool", file], "This model reads no pool"),
+        (["predict", reading_run, *text, "--pool", other], "built with other weights"),
+        (["predict", reading_run, *text, "--pool", str(broken)], "is no pool"),
+        (["predict", reading_run, *text, "--pool", "nothing"], "nothing is no pool"),
+        (["pool", reading_run, *data, "--out", file + "/in/a/file"], "cannot be written"),
+    ]:
+        capsys.readouterr()
+        assert main(arguments) == 2, arguments
+        error = capsys.readouterr().err
+        assert message in error and "Traceback" not in error, arguments
+        assert [line for line in error.splitlines() if line.startswith("mgips: ")][-1] == error.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import torch.multiprocessing as mp
 from torch.nn import functional as F
 
 from mgips.errors import ConfigError
-from mgips.model.contrastive import ContrastHead, cl_loss, gather_with_gradient, ips_loss, mine, relevance
+from mgips.model.contrastive import ContrastHead, Temperature, cl_loss, gather_with_gradient, ips_loss, mine, relevance
 
 N, D, TAU = 7, 5, 0.3
 
@@ -137,6 +137,33 @@ def test_head_averages_what_exists():
     expected = F.normalize(head.linear((x[0, 0] + x[0, 1]) / 2), dim=0)
     torch.testing.assert_close(found[0], expected)
     assert torch.isfinite(found[1]).all()
+
+
+# ---- otherwise than in the paper ----
+
+
+def test_head_attends_to_what_exists():
+    torch.manual_seed(1)
+    head = ContrastHead(D, "attention", norm=True)
+    x, mask = torch.randn(3, 4, D), torch.tensor([[True, True, False, True], [False, True, False, False], [False] * 4])
+    found = head(x, mask)
+    for row in (0, 1):
+        there = [position for position in range(4) if mask[row, position]]
+        first, _, last = head.attention
+        weights = [torch.exp(last.weight[0] @ torch.tanh(first.weight @ x[row, p] + first.bias)) for p in there]
+        pooled = sum(w / sum(weights) * x[row, p] for w, p in zip(weights, there, strict=True))
+        torch.testing.assert_close(found[row], F.normalize(head.linear(head.norm(pooled)), dim=0))
+    assert torch.isfinite(found).all()
+    wider = head(torch.cat([x, 99 * torch.ones(3, 2, D)], 1), torch.cat([mask, torch.zeros(3, 2, dtype=torch.bool)], 1))
+    torch.testing.assert_close(wider, found)
+
+
+def test_a_learned_temperature_starts_where_it_is_told_and_stays_above_its_floor():
+    temperature = Temperature(TAU)
+    assert temperature().item() == pytest.approx(TAU) and temperature.log.item() == pytest.approx(math.log(TAU))
+    with torch.no_grad():
+        temperature.log.fill_(-99)
+    assert temperature().item() == pytest.approx(0.01)
 
 
 def one_of_two(rank, port, weights, x, out):

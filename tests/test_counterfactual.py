@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from builders import tiny_model, tweets
 
+from mgips.config import CAPTIONS, ModelConfig
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Drawing, Tweet
 from mgips.data.crops import crop_array
 from mgips.data.tinytweets.posts import tinytweets
-from mgips.lab.counterfactual import Noise, blank, noise, same_type, shuffled, with_pictures_of
+from mgips.lab.counterfactual import Noise, blank, noise, same_type, seen, shuffled, with_pictures_of
 
 
 def owner_of(posts: list[Tweet]) -> dict[int, int]:
@@ -119,6 +120,37 @@ def test_posts_without_any_picture_are_left_as_they_are():
     posts = [replace(t, image=None, crops=()) for t in tweets(4)]
     moved, alone = same_type(posts)
     assert moved == shuffled(posts) == noise(posts) == posts and not alone.any()
+
+
+def test_a_caption_goes_where_its_picture_goes():
+    posts = [replace(t, caption=f"caption {i}" if t.image else "") for i, t in enumerate(tweets(8))]
+    said = {id(t.image): t.caption for t in posts if t.image is not None}
+    index = np.array([3, 0, 0, 1, 7, 5, 2, 4])
+    for moved in (shuffled(posts, 1), same_type(posts, 1)[0], with_pictures_of(posts, index)):
+        assert [t.caption for t in moved] == [said.get(id(t.image), "") for t in moved]
+    assert any(a.caption != b.caption for a, b in zip(posts, shuffled(posts, 1), strict=True))
+    assert all(t.caption == "" for t in blank(posts)) and [t.caption for t in noise(posts)] == [
+        t.caption for t in posts
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_captions_alone_are_passed_on_as_pictures_are(seed):
+    """The very same posts get them: a caption without its picture makes a giver too."""
+    posts = [replace(t, caption=f"caption {i}" if t.image else "") for i, t in enumerate(tweets(12))]
+    bare = [replace(t, image=None, crops=()) for t in posts]
+    for change in (shuffled, lambda some, seed: same_type(some, seed)[0]):
+        moved = [t.caption for t in change(posts, seed)]
+        assert [t.caption for t in change(bare, seed)] == moved != [t.caption for t in posts]
+        assert all((a == "") == (b.caption == "") for a, b in zip(moved, posts, strict=True))
+
+
+def test_what_a_model_sees_of_a_post():
+    pictures, captions = ModelConfig(), ModelConfig(image_encoder=CAPTIONS)
+    post = replace(tweets(1)[0], caption="two women")
+    assert seen(post, pictures) == (post.image, post.crops) and seen(post, captions) == "two women"
+    assert seen(replace(post, image=None), pictures) == (None, post.crops)
+    assert seen(blank([post])[0], pictures) is None and seen(blank([post])[0], captions) is None
 
 
 def test_a_dataset_reads_noise_as_it_reads_any_picture(posts):

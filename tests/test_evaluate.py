@@ -1,6 +1,6 @@
 """Scores against sets of spans counted by hand, in both readings."""
 
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -13,10 +13,13 @@ from mgips.errors import MGIPSError
 from mgips.evaluate import score
 from mgips.lab.stats import (
     Difference,
+    concluded,
+    corrected,
     counts_f1,
     f1_interval,
     flip_rate,
     flips,
+    holm,
     paired_bootstrap,
     t_difference,
     t_interval,
@@ -236,3 +239,24 @@ def test_a_detectable_difference_is_found_four_times_in_five():
     assert np.mean(np.abs(estimates) > 1.959964 * se) == pytest.approx(0.8, abs=0.01)
     stored = {"difference": 0.3, "low": 0.1, "high": 0.5, "p": 0.01, "verdict": "cannot tell"}
     assert Difference.from_dict(stored).to_dict() == {**stored, "verdict": "helps"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([0.0, 0.001, 0.01, 0.012, 0.02, 0.04, 0.3, 1.0]) | st.floats(0, 1), max_size=6))
+def test_holm_is_the_closed_test_of_all_subsets(p_values):
+    """A row's corrected p is the largest Bonferroni p of all sets of rows that it is in."""
+    rows = range(len(p_values))
+    sets = [chosen for size in rows for chosen in combinations(rows, size + 1)]
+    expected = [
+        max(min(1.0, len(chosen) * min(p_values[i] for i in chosen)) for chosen in sets if row in chosen)
+        for row in rows
+    ]
+    assert holm(p_values) == pytest.approx(expected)
+
+
+def test_what_is_concluded_of_a_row_depends_on_the_others():
+    row, clear = Difference(0.02, 0.001, 0.04, 0.03), Difference(-0.3, -0.4, -0.2, 0.0)
+    alone, table = corrected({"row": row}), corrected({"row": row, "clear": clear, "same": Difference(0, 0, 0, 1)})
+    assert (alone["row"], table) == (0.03, {"row": 0.06, "clear": 0.0, "same": 1.0})
+    assert concluded(row, alone["row"]) == "helps" and concluded(clear, table["clear"]) == "hurts"
+    assert concluded(row, table["row"]) == "no detectable difference" and row.verdict == "helps"

@@ -41,7 +41,7 @@ def small(monkeypatch):
 def test_every_row_is_a_configuration_and_no_two_are_the_same():
     for grid in GRIDS.values():
         configs = [preset("tiny", row.variant, **row.changes, **row.settings) for row in grid.rows]
-        others = [(row.share, row.edit, row.leak) for row in grid.rows]
+        others = [(row.share, row.edit, row.leak, row.drawn) for row in grid.rows]
         assert len(set(map(repr, zip(configs, others, strict=True)))) == len(configs)
         assert not grid.name.startswith("fig") or preset("tiny") in configs  # a sweep goes through the default
         assert len({row.name for row in grid.rows}) == len(grid.rows) and grid.seeds
@@ -146,7 +146,7 @@ COMMITTED = Path(__file__).parent.parent / experiments.RESULTS
 
 @pytest.mark.parametrize("name", GRIDS)
 def test_the_committed_runs_are_all_there_and_say_what_they_rest_on(name):
-    for corpus in CORPORA if name == "table2-text" else ["tinytweets"]:
+    for corpus in CORPORA if name in ("table2-text", "captions") else ["tinytweets"]:
         assert missing(name, corpus, COMMITTED) == []
         for results in load_results(name, corpus, COMMITTED).values():
             for run in results:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from unittest.mock import Mock
 
 import pytest
@@ -25,7 +26,7 @@ from builders import (
 from safetensors.torch import load_file, save_file
 from transformers import CLIPConfig, CLIPModel
 
-from mgips.config import RANDOM, ModelConfig, TrainConfig, preset
+from mgips.config import RANDOM, RELEVANCE, ModelConfig, TrainConfig, preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TAGS, Tweet
 from mgips.data.pictures import CLIP_MEAN, CLIP_STD
@@ -41,7 +42,10 @@ from mgips.training import parameter_groups
 @pytest.mark.parametrize("name", MODELS)
 def test_every_parameter_is_in_one_group_and_has_a_gradient(name):
     model = variant_model(name).train()
-    loss = loss_of(model, model.batcher(tweets()))
+    if model.reader is not None:  # sparsemax has no slope where it reads nothing
+        model.reader.config = dataclasses.replace(model.config, read="softmax")
+    posts = [dataclasses.replace(post, time=i / 3) for i, post in enumerate(tweets())]  # of several days
+    loss = loss_of(model, model.batcher(posts))
     loss.total.backward()
     assert parameters_without_gradient(model) == []
     groups = parameter_groups(model, TrainConfig())
@@ -150,6 +154,59 @@ def test_pictures_matter_and_text_only_has_none():
         assert (model(batcher([post])).emissions - model(batcher([other])).emissions).abs().max() > 1e-4
         assert torch.equal(text(text.batcher([post])).emissions, text(text.batcher([other])).emissions)
     assert text.image_embedding is None and text.batcher([post]).crops is None
+
+
+# ---- relevance otherwise than in the paper ----
+
+
+def cosine(a, b):
+    return sum(x * y for x, y in zip(a, b, strict=True)) / math.hypot(*a) / math.hypot(*b)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_models_losses_against_plain_loops(symmetric):
+    """Both sides of the symmetric loss, at the learned temperature; its slope by a difference."""
+    model = tiny_model(**{**RELEVANCE, "symmetric": symmetric, "ips_loss": True})
+    with torch.no_grad():
+        model.learned_temperature.log.fill_(math.log(0.2))
+    batch = model.batcher(tweets())
+    contrast, losses = contrast_of(model, batch), loss_of(model, batch).terms
+
+    def by_loops(tau):
+        sim = [[cosine(t, v) for v in contrast.images.tolist()] for t in contrast.texts.tolist()]
+        rows = [-math.log(math.exp(r[i] / tau) / sum(math.exp(s / tau) for s in r)) for i, r in enumerate(sim)]
+        columns = list(zip(*sim, strict=True))
+        other = [-math.log(math.exp(c[i] / tau) / sum(math.exp(s / tau) for s in c)) for i, c in enumerate(columns)]
+        best = [sorted(row, reverse=True)[:3] for row in sim]
+        mined = [-math.log(sum(math.exp(s / tau) for s in b) / sum(math.exp(s / tau) for s in r)) for b, r in zip(best, sim, strict=True)]  # fmt: skip
+        cl = sum(rows) / 8 if not symmetric else (sum(rows) + sum(other)) / 16
+        return cl, sum(mined) / 8
+
+    assert [losses["cl"].item(), losses["ips"].item()] == pytest.approx(by_loops(0.2), abs=1e-4)
+    (losses["cl"] + losses["ips"]).backward()
+    step = 1e-4
+    slope = (sum(by_loops(0.2 * math.exp(step))) - sum(by_loops(0.2 * math.exp(-step)))) / (2 * step)
+    assert model.learned_temperature.log.grad.item() == pytest.approx(slope, abs=1e-3)
+
+
+def test_a_fixed_temperature_has_no_parameter():
+    assert tiny_model().learned_temperature is None and tiny_model().temperature == 0.5
+    model = tiny_model(**{**RELEVANCE, "learned_temperature": False})
+    assert model.temperature == 0.1 and not any("temperature" in name for name, _ in model.named_parameters())
+
+
+def test_mining_by_csls_takes_what_hubs_do_not():
+    model = tiny_model(csls=True, k=2)
+    batch = model.batcher(tweets())
+    found, plain = contrast_of(model, batch), contrast_of(tiny_model(k=2), batch)
+    sim = found.relevance.tolist()
+    assert torch.equal(found.relevance, plain.relevance), "the relevance itself, and the losses, stay the cosine"
+    columns = list(zip(*sim, strict=True))
+    for i, row in enumerate(sim):  # eight are fewer than ten neighbours: all count
+        scores = [2 * s - sum(row) / 8 - sum(columns[j]) / 8 for j, s in enumerate(row)]
+        best = set(sorted(range(8), key=lambda j: -scores[j])[:2])
+        assert set(found.positives[i].nonzero().flatten().tolist()) == best
+    assert not torch.equal(found.positives, plain.positives), "no hub here: the test shows nothing"
 
 
 # ---- words, pieces and the cut ----

@@ -14,17 +14,22 @@ from scipy import stats
 from seqeval.metrics import f1_score
 
 from mgips.cli import main
+from mgips.config import CAPTIONS, VARIANTS
+from mgips.data.batch import TAG_IDS, TweetDataset
+from mgips.data.corpus import Corpus
 from mgips.data.spans import spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError
-from mgips.evaluate import score
+from mgips.evaluate import predict_split, score
+from mgips.lab.cases import collect
 from mgips.lab.counterfactual import blank, noise, same_type, shuffled, with_pictures_of
 from mgips.lab.figures import style
 from mgips.lab.figures.probe import average, fig_probe, finding, probe_figure
 from mgips.lab.grids import GRIDS
-from mgips.lab.probe import part_counts, probe
+from mgips.lab.probe import NO_NOISE, NO_POOL, READS, part_counts, probe
 from mgips.lab.results import result_path
 from mgips.lab.stats import NO_DIFFERENCE, paired_bootstrap, tweet_counts
+from mgips.mining import best_of_others
 from mgips.model.pretrained import weights_hash
 
 DRAWS = 200
@@ -187,6 +192,117 @@ def test_mistakes_are_one_sentence(small):
         probe(model, corpus, "all")
 
 
+READER = {name: value for name, value in VARIANTS["reads"].items() if name not in ("memory", "strangers", "unseen")}
+
+
+def reading(**changes):
+    """A random model that reads, whose tags change easily with what it reads."""
+    model = sensitive(**READER, **changes)
+    with torch.no_grad():
+        model.reader.value.weight *= 30
+        model.reader.time[0] = 0.05
+        model.learned_temperature.log.fill_(-3.5)
+    return model
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_a_model_that_reads_finds_the_posts_as_they_are_shown():
+    """Each condition against pools that are built by hand, its rule by a loop over the posts."""
+    corpus, model = tinytweets(1, sizes=(8, 1, 48), missing=0.2), reading()
+    posts = corpus.test
+    found = probe(model, corpus, seed=5, draws=DRAWS, progress=False)
+    twins, alone = same_type(posts, 5)
+    others = {"blank": blank(posts), "noise": noise(posts, 5), "shuffled": shuffled(posts, 5), "same-type": twins,
+              "mined": with_pictures_of(posts, best_of_others(model, TweetDataset(posts, model.batcher, False))), NO_POOL: list(posts)}  # fmt: skip
+    assert [one.name for one in found.conditions] == ["true", *others] and READS in found.notes
+    truth = predict_split(model, TweetDataset(posts, model.batcher, progress=False))
+    assert found.conditions[0].f1.value == pytest.approx(score([t.tags for t in posts], truth).f1)
+    places = {t.id: i for i, t in enumerate(posts)}
+    for one in found.conditions[1:]:
+        shown = others[one.name]
+        if one.name == NO_POOL:
+            pool = model.pool(blank(posts))
+            assert len(pool) == 0
+        else:
+
+            def rule(batch, pool, shown=shown):
+                return torch.tensor([
+                    [posts[places[i]].image is None or shown[places[j]].image != posts[places[i]].image for j in pool.ids]
+                    for i in batch.ids
+                ], dtype=torch.bool).reshape(len(batch), len(pool))  # fmt: skip
+
+            pool = model.pool(shown, rule=rule)
+            assert len(pool) == {"blank": 0, "mined": 48}.get(one.name, found.pictures)
+        tags = model.predict(shown, pool=pool)
+        rows = [i for i in range(len(posts)) if one.name != "same-type" or not alone[i]]
+        expected = score([posts[i].tags for i in rows], [tags[i] for i in rows]).f1
+        assert one.f1.value == pytest.approx(expected)
+        flipped = [truth[i] != tags[i] for i in rows]
+        assert one.flips.count == len(rows) and one.flips.value == pytest.approx(np.mean(flipped))
+    assert {one.name: one for one in found.conditions}[NO_POOL].flips.value > 0  # the pool is read at all
+
+
+def test_the_true_picture_does_not_come_back_through_the_pool(monkeypatch):
+    """Of a post that is shown another picture, none may be read, in any condition, that is truly its own."""
+    corpus, model = tinytweets(1, sizes=(8, 1, 12), missing=0.0), reading()
+    posts, seen_by = corpus.test, []
+    predict = model.predict_dataset
+
+    def watched(data, batch_size=32, pool=None):
+        batch = data[range(len(data))]
+        allowed = pool.readable(batch).numpy()
+        shown = {t.id: t.image for t in data.tweets}
+        seen_by.extend((t.image, shown[j]) for t, row in zip(posts, allowed, strict=True)
+                       for j, may in zip(pool.ids, row, strict=True) if may and shown[t.id] != t.image)  # fmt: skip
+        return predict(data, batch_size, pool)
+
+    monkeypatch.setattr(model, "predict_dataset", watched)
+    probe(model, corpus, seed=5, draws=DRAWS, progress=False)
+    assert len(seen_by) > 300 and not [1 for own, read in seen_by if own == read]
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_the_cases_of_a_model_that_reads_are_read_with_the_splits_pool():
+    corpus, model = tinytweets(1, sizes=(8, 1, 48), missing=0.2), reading(k=2)
+    kept = collect(model, corpus)
+    data = TweetDataset(corpus.test, model.batcher, progress=False)
+    tags = predict_split(model, data)
+    assert kept["tags"] == ["".join(str(TAG_IDS[tag]) for tag in row) for row in tags]
+    assert tags != model.predict(corpus.test, pool=blank(corpus.test))
+    pictured = {i for i, tweet in enumerate(corpus.test) if tweet.image is not None}
+    assert {i for row in kept["mined"] for i, _ in row} <= pictured and all(len(row) == 2 for row in kept["mined"])
+    json.dumps(kept, allow_nan=False)
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_captions_are_taken_away_and_exchanged_as_pictures_are():
+    said = ("a man", "two women", "", "a dog in a boat", "a red hat", "a river", "", "a photo of a man")
+    posts = tuple(replace(t, image=None, crops=(), caption=said[i % 7]) for i, t in enumerate(tweets(24)))
+    corpus = Corpus("captions", posts, posts, posts)
+    for changes in ({}, READER):
+        model = sensitive(image_encoder=CAPTIONS, **changes)
+        found = probe(model, corpus, seed=5, draws=DRAWS, progress=False)
+        names = ["true", "blank", "shuffled", "same-type", "mined", *([NO_POOL] if changes else [])]
+        assert [one.name for one in found.conditions] == names and NO_NOISE in found.notes
+        assert found.pictures == sum(t.caption != "" for t in posts) < 24 and {
+            one.name for one in found.parts if one.by == "picture"
+        } == {
+            "present",
+            "missing",
+        }
+        if not changes:
+            twins, alone = same_type(posts, 5)
+            for one, shown in zip(found.conditions[1:4], (blank(posts), shuffled(posts, 5), twins), strict=True):
+                rows = [i for i in range(24) if one.name != "same-type" or not alone[i]]
+                tags = model.predict(shown)
+                assert one.f1.value == pytest.approx(score([posts[i].tags for i in rows], [tags[i] for i in rows]).f1)
+                changed = [i for i in rows if shown[i].caption != posts[i].caption]
+                assert one.flips.count == len(changed) > 10
+    # The picture of a post that a model reads the caption of is nothing to it.
+    pictured = replace(corpus, test=tuple(replace(t, image=tweets(1)[0].image) for t in posts))
+    assert probe(model, pictured, seed=5, draws=DRAWS, progress=False).conditions == found.conditions
+
+
 def test_a_run_and_a_saved_model_are_probed(disk, tmp_path, capsys):
     run, disk = tmp_path / "run", str(disk)
     quick = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]  # fmt: skip
@@ -267,6 +383,9 @@ def test_titles_say_what_the_intervals_allow():
     )
     assert "uses" not in finding(invented({"noise": -0.2, "blank": 0.0}))  # noise alone proves nothing
     assert finding(invented({"blank": 0.05})) == "Blank pictures gain 5 points"
+    pool = finding(invented({"blank": -0.2, NO_POOL: -0.09}))
+    assert pool == "Blank pictures cost 20 points: the model uses its images\nReading no pool costs 9 points"
+    assert finding(invented({NO_POOL: 0.0, "blank": 0.05})).endswith("\nReading no pool: no detectable difference")
     wide = finding(invented({"blank": -0.19, "shuffled": -0.2}, wide=0.4))
     assert wide == "No detectable difference between F1 with blank and shuffled pictures and with the true ones"
     assert finding(invented({})) == "The model has no images: nothing to swap"
@@ -274,7 +393,7 @@ def test_titles_say_what_the_intervals_allow():
 
 def test_the_figure_says_on_what_it_rests_and_nothing_is_cut_off():
     style.use()
-    for record in (invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2, "same-type": -0.02, "mined": 0.01}), invented({})):  # fmt: skip
+    for record in (invented({"blank": -0.19, "noise": -0.21, "shuffled": -0.2, "same-type": -0.02, "mined": 0.01, NO_POOL: -0.1}), invented({})):  # fmt: skip
         figure = probe_figure(record)
         figure.canvas.draw()  # only then are the ticks where they are shown
         told = text_of(figure)

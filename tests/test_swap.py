@@ -6,15 +6,19 @@ import datetime
 import numpy as np
 import pytest
 import torch
-from builders import assert_apart_on_the_page, best_others_by_loop, encoded, picture, tiny_model, tweets
+from builders import assert_apart_on_the_page, best_others_by_loop, encoded, picture, tiny_model, tweets, variant_model
 from PIL import Image
 
+from mgips.config import CAPTIONS
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.errors import ConfigError, DataError
 from mgips.lab.counterfactual import blank, noise, same_type, shuffled
 from mgips.lab.stats import flips
 from mgips.lab.widgets import inspect_swap
 from mgips.lab.widgets.base import FALLBACK_BYTES, png
+from mgips.model.mgips import MGIPS
+from mgips.model.shipped import shipped
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +201,105 @@ def test_what_cannot_be_inspected(models, days):
         inspect_swap(models, [])
     with pytest.raises(ConfigError, match="no post 'nobody'"):
         inspect_swap(models, days).select("nobody")
+
+
+# ---- models that read, models that read captions ----
+
+
+@pytest.fixture(scope="module")
+def reader():
+    """A random model that reads, whose answers turn with what it reads."""
+    made = variant_model("reads")
+    with torch.no_grad():
+        made.classifier[1].weight.mul_(50)
+        made.reader.value.weight.mul_(30)
+        made.reader.time[0] = 0.02
+    return made
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.parametrize("kind", ["blank", "shuffled"])
+def test_a_model_that_reads_finds_the_post_as_it_is_shown_among_the_others(kind, reader, models, days):
+    swap = inspect_swap({"reads": reader, "full": models["full"]}, days)
+    others = {"blank": blank, "shuffled": shuffled}[kind](days.test)
+    swap.image.value = kind
+    changes = []
+    for place in range(0, 40, 3):
+        swap.post.value = place + 1
+        own, other = swap.answers()["reads"]
+        assert own.tags == reader.predict([days.test[place]], pool=days.test)[0]
+        posts = [*days.test[:place], others[place], *days.test[place + 1 :]]
+        assert other.tags == reader.predict([others[place]], pool=posts)[0]
+        assert other.read.without == reader.predict([others[place]], pool=reader.pool(blank(days.test)))[0]
+        (_, _, out), = reader.outputs(swap_data(reader, others[place]), pool=posts)  # fmt: skip
+        weights = out.reading.weights[0]
+        assert other.read.nothing == pytest.approx(float(weights[-1]), abs=1e-5)
+        assert other.read.best[1] == pytest.approx(float(weights[:-1].max()), abs=1e-5)
+        assert not (kind == "blank" and other.read.best[0] == days.test[place].id)  # its own is away
+        changes.append(other.tags != other.read.without)
+        assert ("the answer changes through what is read" in swap.describe()) == changes[-1]
+        lines = [text.get_text() for text in swap.picture().texts if text.get_text().startswith("reads: it reads")]
+        assert len(lines) == 1 and f"nothing with {other.read.nothing:.0%}" in lines[0]
+        assert swap.answers()["full"][1].read is None
+    assert True in changes
+
+
+def swap_data(model, post):
+    return TweetDataset([post], model.batcher, progress=False)
+
+
+def test_nothing_overlaps_with_what_is_read(reader, models, days):
+    swap = inspect_swap({"reads": reader, "text only": models["text only"]}, days)
+    swap.image.value = "noise"
+    drawn = swap.picture()
+    assert_apart_on_the_page(drawn, [*drawn.texts, *drawn.axes])
+
+
+def test_a_pool_can_be_given_and_holds_what_it_holds(reader, models, days):
+    given = days.test[:10]
+    for pool in (given, reader.pool(given)):
+        swap = inspect_swap({"reads": reader, "full": models["full"]}, days, pool=pool)
+        swap.image.value = "shuffled"
+        swap.post.value = 31  # not in the pool, whatever it shows
+        assert swap.answers()["reads"][1].tags == reader.predict([swap.swapped], pool=given)[0]
+        swap.post.value = 3
+        shown = [*given[:2], swap.swapped, *given[3:]]
+        assert swap.answers()["reads"][1].tags == reader.predict([swap.swapped], pool=shown)[0]
+    with pytest.raises(ConfigError, match="reads no pool"):
+        inspect_swap({"full": models["full"]}, days, pool=given)
+    with pytest.raises(ConfigError, match="other weights"):
+        inspect_swap({"other": variant_model("reads")}, days, pool=reader.pool(given))
+    if "tiny-reads" in shipped():
+        assert inspect_swap({"by name": "tiny-reads"}, days.test[:3]).answers()["by name"][0].read is not None
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_captions_are_exchanged_and_shown(models):
+    said = ("a man", "two women", "", "a dog in a boat", "<b>bold</b>", "a man " * 30)
+    posts = [dataclasses.replace(t, caption=said[i % 6]) for i, t in enumerate(tweets(12))]
+    made = {}
+    for name in ("full", "reads"):
+        config = dataclasses.replace(variant_model(name).config, image_encoder=CAPTIONS)
+        made[name] = MGIPS.build(config, posts, seed=0).eval()
+    swap = inspect_swap(made, posts)
+    assert swap.image.options == ("own", "blank", "shuffled", "same type", "mined") and swap.upload.disabled
+    for kind, others in (("blank", blank(posts)), ("shuffled", shuffled(posts))):
+        swap.image.value = kind
+        for place in (0, 3, 5):
+            swap.select(place)
+            assert swap.swapped.caption == others[place].caption
+            assert swap.answers()["full"][1].tags == made["full"].predict([others[place]])[0]
+            texts = [text.get_text() for text in swap.picture().texts]
+            assert place != 3 or "a dog in a boat" in texts
+            assert kind != "blank" or "(no caption)" in texts
+    drawn = swap.picture()
+    assert_apart_on_the_page(drawn, drawn.texts)
+    both = inspect_swap({"pictures": models["full"], "captions": made["full"]}, posts)
+    assert "noise" in both.image.options and not both.upload.disabled
+    both.image.value = "shuffled"
+    both.select(3)
+    drawn = both.picture()
+    assert_apart_on_the_page(drawn, drawn.axes)
+    assert len(drawn.axes) == 4 and "a dog in a boat" in [text.get_text() for text in drawn.texts]
+    give(both, encoded(picture(5)))
+    assert both.swapped.caption == ""  # nobody has said what it shows

@@ -4,25 +4,30 @@ import dataclasses
 import errno
 import json
 import math
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 import torch
 from builders import corpus, tiny_config, tiny_model, tweets
 
 import mgips
 import mgips.training as training
-from mgips.config import TrainConfig
+from mgips.config import RELEVANCE, TrainConfig
 from mgips.data.batch import evaluation_batches, training_batches
 from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError, RunError
+from mgips.evaluate import score
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
+from mgips.model.reading import Pool
 from mgips.training import LossGuard, Trainer, linear_schedule, out_of_patience, train
 
 
@@ -137,6 +142,178 @@ def test_ctrl_c_finishes_the_step_saves_and_resumes_to_the_same_bits(tmp_path, m
     resumed = train(corpus(), tiny_config(), quick(checkpoint_every=0), tmp_path / "run", resume=True, progress=False)
     assert weights_hash(resumed.model) == weights_hash(whole.model) and resumed.test == whole.test
     assert [r["dev_f1"] for r in resumed.history] == [r["dev_f1"] for r in whole.history]
+
+
+# ---- a model that reads: its pool is a memory of past batches, and part of what is resumed ----
+
+READS = {"memory": 3, "strangers": 0.3}
+
+
+def reading_config(**changes):
+    return tiny_config(**{**RELEVANCE, "read": "sparsemax", **changes})
+
+
+def dated_corpus(train: int = 16) -> Corpus:
+    """The invented corpus, four posts a day."""
+    data = corpus(train)
+    splits = {
+        name: tuple(dataclasses.replace(t, time=i / 4) for i, t in enumerate(data.splits[name])) for name in data.splits
+    }
+    return dataclasses.replace(data, **splits)
+
+
+@pytest.fixture(scope="module")
+def whole_reading_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reads") / "whole"
+    return train(dated_corpus(), reading_config(), quick(**READS), folder, progress=False)
+
+
+@pytest.mark.parametrize(("step", "every"), [(2, 1), (5, 1), (7, 2), (11, 3)])
+def test_a_killed_run_that_reads_resumes_to_the_same_bits(tmp_path, whole_reading_run, step, every):
+    settings = quick(**READS, checkpoint_every=every)
+    trainer = Trainer(dated_corpus(), reading_config(), settings, tmp_path / "cut", progress=False)
+    while trainer.number < step:
+        trainer.step()
+    torch.rand(7)
+    resumed = train(dated_corpus(), reading_config(), settings, tmp_path / "cut", resume=True, progress=False)
+    assert weights_hash(resumed.model) == weights_hash(whole_reading_run.model)
+    for line, expected in zip(resumed.history, whole_reading_run.history, strict=True):
+        assert {**line, "seconds": 0} == {**expected, "seconds": 0}
+    assert resumed.test == whole_reading_run.test
+
+
+def test_looking_between_steps_changes_nothing_that_is_read(tmp_path, whole_reading_run):
+    data = dated_corpus()
+    trainer = Trainer(data, reading_config(), quick(**READS), tmp_path / "run", progress=False)
+    for step in trainer:
+        torch.rand(step.number)
+        np.random.rand(3)
+        model = trainer.model
+        pool = model.pool(data.test, days=0)
+        model.predict(data.test, pool=pool)
+        with torch.no_grad():
+            model(model.batcher(data.test), pool=pool, read_batch=step.number % 2 == 0)
+        model.train(step.number % 2 == 1)
+    run = trainer.finish()
+    assert weights_hash(run.model) == weights_hash(whole_reading_run.model) and run.test == whole_reading_run.test
+
+
+def test_a_run_that_reads_leaves_the_pool_that_its_test_posts_read(whole_reading_run):
+    run = whole_reading_run
+    pool = Pool.load(run.folder / "pool.safetensors")
+    assert pool.ids == tuple(t.id for t in dated_corpus().test if t.image is not None)
+    predicted = MGIPS.from_pretrained(run.folder).predict(dated_corpus().test, pool=pool)
+    assert score([t.tags for t in dated_corpus().test], predicted) == run.test
+
+
+def test_what_a_step_reads():
+    """Past batches in half of the steps, the oldest forgotten; strangers without the batch's own."""
+    trainer, calls = Trainer(dated_corpus(), reading_config(), quick(**READS, epochs=15), progress=False), []
+    trainer.model.register_forward_pre_hook(
+        lambda module, inputs, options: calls.append(options) if module.training else None, with_kwargs=True
+    )
+    done: list[tuple[str, ...]] = []
+    for step in trainer:
+        options = calls[-1]
+        past = options["pool"].ids if options["pool"] is not None else ()
+        kept = [id for ids in done[-3:] for id in ids]
+        assert list(past) == kept[len(kept) - len(past) :], "not the most recent batches"
+        if options["pool"] is not None:
+            assert not options["pool"].keys.requires_grad and not options["pool"].values.requires_grad
+        if options["read_batch"]:
+            done.append(step.batch.ids)
+    assert len(calls) == 60
+    share = {
+        "past": [c["pool"] is not None for c in calls],
+        "strangers": [not c["read_batch"] for c in calls],
+    }
+    for name, low, high in (("past", 0.3, 0.7), ("strangers", 0.15, 0.45)):
+        assert low < sum(share[name]) / len(share[name]) < high, name
+    assert {len(c["pool"]) for c in calls if c["pool"] is not None} == {4, 8, 12}
+
+
+def test_without_memory_or_strangers_a_batch_reads_itself():
+    assert Trainer(dated_corpus(), reading_config(), quick(), progress=False)._pool() == {}
+    plain = Trainer(corpus(), tiny_config(), quick(**READS), progress=False)
+    assert plain._pool() == {} and all(step.loss is not None for step in plain) and plain._memory == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "may_wait"),
+    [
+        ({"read": "off"}, set()),
+        ({"read": "softmax"}, set()),
+        ({}, {"reader.time", "reader.null.weight", "reader.null.bias"}),  # sparsemax: no slope where nothing is read
+    ],
+)
+def test_every_parameter_learns_over_a_few_steps(changes, may_wait):
+    """Also what one batch alone does not reach: the cost of other days, and the score of reading nothing."""
+    trainer = Trainer(dated_corpus(), reading_config(**changes), quick(**READS), progress=False)
+    still = {name for name, _ in trainer.model.named_parameters()}
+    for name, p in trainer.model.named_parameters():
+        p.register_hook(lambda g, name=name: still.discard(name) if g.abs().sum() > 0 else None)
+    for _ in trainer:
+        pass
+    assert still <= may_wait
+
+
+def test_warming_up_on_own_pictures_leaves_the_self_mined_out():
+    config = quick(ips_warmup=2)
+    terms = [(step.epoch, set(step.loss.terms)) for step in Trainer(corpus(), tiny_config(), config, progress=False)]
+    assert terms == [(1, {"crf", "cl"})] * 4 + [(2, {"crf", "cl"})] * 4 + [(3, {"crf", "ips", "cl"})] * 4
+    run = train(corpus(), tiny_config(), config, progress=False)
+    assert ["loss_ips" in line for line in run.history] == [False, False, True]
+
+
+CASES: list[tuple[dict, dict]] = [
+    ({}, {"memory": 0}),
+    ({"read": "softmax", "read_own": False, "ips_loss": True}, {"memory": 0}),
+    ({}, READS),
+    ({"read": "softmax", "read_own": False}, READS),
+    ({"cl_loss": False}, READS),
+    ({"read": "softmax", "read_learned": False}, READS),
+]
+
+
+def measure(changes: dict, settings: dict, batch_size: int) -> list[dict]:
+    """Losses, the gradient's norm and the size of the pool, step by step, of a model that stays as it is."""
+    still = {f"lr_{part}": 0.0 for part in ("text", "image", "fusion", "contrast", "head")}
+    config = quick(epochs=3, batch_size=batch_size, cpu=True, **still, **settings)
+    trainer = Trainer(dated_corpus(), reading_config(dropout=0.0, **changes), config, progress=False)
+    sizes: list[int] = []
+    trainer.model.reader.register_forward_pre_hook(
+        lambda module, inputs: sizes.append(len(inputs[3])) if module.training else None
+    )
+    return [
+        {"losses": [x.item() for x in step.loss.terms.values()], "norm": step.norm.item(), "size": sizes[-1]}
+        for step in trainer
+    ]
+
+
+def one_of_two(rank: int, port: int, out: Path) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
+    torch.save([measure(*case, batch_size=4) for case in CASES], f"{out}{rank}")
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+def test_two_processes_read_what_one_reads(tmp_path):
+    """Each reads the other's pictures too, and learns as one process with twice the batch does."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(one_of_two, (port, tmp_path / "rank"), nprocs=2)
+    ranks = [torch.load(tmp_path / f"rank{rank}") for rank in (0, 1)]
+    for case, first, second in zip(CASES, *ranks, strict=True):
+        one = measure(*case, batch_size=8)
+        assert len(one) == len(first) == 6
+        for a, b, c in zip(one, first, second, strict=True):
+            assert a["size"] == b["size"] == c["size"], case
+            mean = [(x + y) / 2 for x, y in zip(b["losses"], c["losses"], strict=True)]
+            assert mean == pytest.approx(a["losses"], abs=2e-6), case
+            assert b["norm"] == c["norm"] == pytest.approx(a["norm"], rel=1e-5), case
 
 
 SCRIPT = """

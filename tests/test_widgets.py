@@ -10,22 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import picture, tiny_model, tweets
+from builders import assert_apart_on_the_page, picture, tiny_model, tweets, variant_model
 from PIL import Image
 from seqeval.metrics.sequence_labeling import get_entities
 
+from mgips.config import CAPTIONS
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
 from mgips.lab.figures.text import fitted, printable, text_width
 from mgips.lab.precision import split_precision
-from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs
+from mgips.lab.representation import READING
+from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
 from mgips.lab.widgets.attention import PICTURE, WORDS
 from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, Page, png, under_test
 from mgips.lab.widgets.html import thumbnail, thumbnails, tinted
 from mgips.lab.widgets.pairs import PairInspector
-from mgips.mining import contrast_vectors, mine_dataset, mine_split
+from mgips.mining import by_time, contrast_vectors, mine_dataset, mine_split
+from mgips.model.mgips import MGIPS
+from mgips.model.shipped import shipped
 from mgips.run import Run
 
 
@@ -93,6 +97,187 @@ def test_posts_with_fewer_mined_images_show_those(pairs, days, tmp_path):
     page = some.to_html(tmp_path / "pairs.html", limit=2).read_text(encoding="utf-8")
     assert page.count("<img") == 3 + 6 and len(some.static(2).axes) == 3 + 6
     assert len(some.to_frame()) == 2 + 5 * 39
+
+
+# ---- a model that reads ----
+
+
+@pytest.fixture(scope="module")
+def reader():
+    """A random model that reads a few pictures, of other days too."""
+    model = variant_model("reads")
+    with torch.no_grad():
+        model.reader.time[0] = 0.02
+    return model
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_the_weights_are_those_with_which_the_model_reads(reader, days, tmp_path):
+    pairs = inspect_pairs(reader, days, progress=False)
+    data = TweetDataset(days.test, reader.batcher, progress=False)
+    pool = reader.pool(days.test)
+    vectors = contrast_vectors(reader, data, progress=False)
+    mining = mine_split(*vectors, 3, candidates=data.has_image, bias=by_time(reader, data))
+    table, zeros = pairs.to_frame(), 0
+    assert list(table.columns)[-1] == "weight" and len(table) == 120
+    for place in range(40):
+        post = days.test[place]
+        (_, _, out), = reader.outputs(TweetDataset([post], reader.batcher, progress=False), pool=pool)  # fmt: skip
+        weights = dict(zip(pool.ids, out.reading.weights[0, :-1].tolist(), strict=True))
+        nothing = float(out.reading.weights[0, -1])
+        pairs.select(place)
+        assert pairs.mined == [days.test[i].id for i in mining.index[place]]
+        own = table[table.id == post.id].weight.tolist()
+        assert own == pytest.approx([weights[id] for id in pairs.mined], abs=1e-5)
+        shown = {post.id, *pairs.mined}
+        inside = sum(weights.get(id, 0) for id in shown)
+        texts = (f"nothing: {nothing:.0%}; ", f"the images shown: {inside:.0%}; ")
+        assert all(text in pairs._post_view.value and text in pairs.describe() for text in texts)
+        for card, weight in zip(cards(pairs), own, strict=True):
+            zeros += weight == 0
+            assert (f"read with {weight:.0%}<" in card) == (weight > 0) == ("not read<" not in card)
+        assert ("not read" in pairs._own_view.value) == (weights.get(post.id, 0) == 0)
+    assert zeros > 5 and (table.weight > 0.05).sum() > 5
+    page = pairs.to_html(tmp_path / "pairs.html", limit=3).read_text(encoding="utf-8")
+    assert page.count("reads</span>") == 3 and page.count("<img") == 12
+
+
+def test_the_share_of_shown_pairs_that_fit_is_counted_and_shown(reader, days):
+    pairs = inspect_pairs(reader, days, progress=False)
+    truth = {t.id: t for t in days.test}
+    for k in (3, 6):
+        pairs.k = k
+        table = pairs.to_frame()
+        fits = np.array([relevant(truth[a], truth[b]) for a, b in zip(table.id, table.mined, strict=True)])
+        read = table.weight.to_numpy() >= 0.01
+        others = (table.id != table.mined).to_numpy()
+        line, weight = pairs.summary()[2:]
+        assert line == (
+            f"Of the {40 * k} shown pairs {fits.mean():.0%} truly fit, own left out {fits[others].mean():.0%}; "
+            f"of the {read.sum()} that are read {fits[read].mean():.0%}, "
+            f"by weight {(fits * table.weight).sum() / table.weight.sum():.0%}"
+        )
+        assert f"nothing {float(pairs.read.nothing.mean()):.0%}" in weight and "a pool of 33" in weight
+        assert line in pairs.describe() and line in pairs._status.value
+        assert any(line == text.get_text() for text in pairs.static(2).texts)
+    bare = [dataclasses.replace(tweet, truth=None) for tweet in days.test]
+    plain = inspect_pairs(reader, dataclasses.replace(days, test=tuple(bare)), progress=False)
+    assert len(plain.summary()) == 2 and "Mean weight" in plain.summary()[1]
+
+
+def test_a_pool_can_be_given_and_what_is_not_in_it_is_not_read(reader, days):
+    half = days.test[:20]
+    for pool in (half, reader.pool(half)):
+        pairs = inspect_pairs(reader, days, progress=False, pool=pool)
+        table = pairs.to_frame()
+        inside = table.mined.isin([t.id for t in half])
+        assert (table.weight[~inside] == 0).all() and (table.weight[inside] > 0).any() and (~inside).any()
+        assert [[s.text for s in row] for row in pairs.predicted] == [
+            [" ".join(t.words[a : b + 1]) for _, a, b in get_entities(tags)]
+            for t, tags in zip(days.test, reader.predict(days.test, pool=half), strict=True)
+        ]
+    nothing = inspect_pairs(
+        reader, days, progress=False, pool=reader.pool(half).take(torch.zeros(0, dtype=torch.int64))
+    )
+    assert (nothing.to_frame().weight == 0).all() and (nothing.read.nothing == 1).all()
+    assert "a pool of 0: the shown 0%, others of the pool 0%, nothing 100%" in nothing.describe()
+    other = variant_model("own")
+    for inspect in (lambda pool: inspect_pairs(other, days, pool=pool, progress=False),
+                    lambda pool: inspect_attention(other, days.test, pool), lambda pool: inspect_mge(other, days.test, pool)):  # fmt: skip
+        for pool in (half, reader.pool(half)):
+            with pytest.raises(ConfigError, match="reads no pool"):
+                inspect(pool)
+    changed = variant_model("reads")
+    for inspect in (inspect_attention, inspect_mge):
+        with pytest.raises(ConfigError, match="other weights"):
+            inspect(changed, days.test, reader.pool(half))
+
+
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_attention_and_weights_of_a_model_that_reads_come_with_its_pool(reader, days):
+    for inspect in (inspect_attention, inspect_mge):
+        reading = inspect(reader, days.test).computed()[1].reading
+        assert len(reading.pool) == 33 and reading.pool.ids == reader.pool(days.test).ids
+        assert len(inspect(reader, days.test, days.test[:9]).computed()[1].reading.pool) == len(
+            reader.pool(days.test[:9])
+        )
+    assert list(inspect_tsne(reader, days, limit=30).vectors.steps)[-1] == READING
+
+
+def test_nothing_overlaps_on_the_sheet_of_a_model_that_reads(reader, days):
+    pairs = inspect_pairs(reader, days, progress=False)
+    sheet = pairs.static(3, k=5)
+    assert_apart_on_the_page(sheet, [*sheet.texts, *sheet.axes])
+
+
+def test_names_of_shipped_models_are_taken(days):
+    if "tiny-reads" not in shipped():
+        pytest.skip("no weights are in the package; make weights")
+    assert inspect_pairs("tiny-reads", days, progress=False).read is not None
+    for inspect in (inspect_attention, inspect_mge):
+        assert inspect("tiny-full", days.test[:2]).error.value == ""
+    assert inspect_tsne("tiny-full", days, limit=20).error.value == ""
+
+
+# ---- captions in place of pictures ----
+
+
+def captioned() -> tuple[Tweet, ...]:
+    said = ("a man", "two women", "", "a dog in a boat", "<b>bold</b>", "a man " * 30)
+    return tuple(dataclasses.replace(t, caption=said[i % 6]) for i, t in enumerate(tweets(12)))
+
+
+def caption_model(variant: str) -> MGIPS:
+    config = dataclasses.replace(variant_model(variant).config, image_encoder=CAPTIONS)
+    return MGIPS.build(config, captioned(), seed=0).eval()
+
+
+@pytest.mark.parametrize("variant", ["full", "reads"])
+@pytest.mark.filterwarnings("error::UserWarning")
+def test_captions_are_shown_where_pictures_would_be(variant, tmp_path):
+    posts, model = captioned(), caption_model(variant)
+    pairs = inspect_pairs(model, Corpus("said", (), (), posts), progress=False)
+    assert (pairs.read is not None) == (variant == "reads")
+    pairs._image.value = "missing"
+    assert pairs.visible == [posts[2].id, posts[8].id] and "(no caption)" in pairs._own_view.value
+    pairs._image.value = "any"
+    for place in range(6):
+        pairs.select(place)
+        views = [pairs._own_view.value, *cards(pairs)]
+        for view, name in zip(views, [posts[place].id, *pairs.mined], strict=True):
+            said = next(t.caption for t in posts if t.id == name) or "(no caption)"
+            assert (
+                said.replace("<", "&lt;").replace(">", "&gt;") in view and "<img" not in view and "<b>bold" not in view
+            )
+    sheet = pairs.static(6, k=4)
+    assert_apart_on_the_page(sheet, sheet.texts)
+    assert any(text.get_text() == "a dog in a boat" for text in sheet.texts)
+    assert "<img" not in pairs.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_attention_over_a_caption_is_the_models_own():
+    posts, model = captioned(), caption_model("full")
+    inspector = inspect_attention(model, posts)
+    for place in (1, 2, 5):
+        inspector.select(place)
+        batch = model.batcher([posts[place]])
+        with torch.no_grad():
+            attention = model(batch, attention=True).attention[-1]
+        count = int(batch.caption_mask.sum())
+        for direction, query in ((WORDS, 1), (PICTURE, 1)):
+            inspector.direction.value = direction
+            inspector.word.value = query
+            shares, m = inspector.shares(), batch.captions.shape[1]
+            row = attention.text[0].mean(0)[batch.first[0, 1]] if direction == WORDS else attention.image[0].mean(0)[1]
+            over = row[:m] if direction == WORDS else row[-m:]
+            assert shares.patches == pytest.approx(over[1:count].numpy(), abs=1e-6)
+            assert shares.picture + shares.words.sum() + shares.special == pytest.approx(1, abs=1e-5)
+            assert "caption" in inspector.describe() and inspector.error.value == ""
+        assert len(inspector.word.options) == count and inspector.word.options[0][0] == "0 [CLS]"
+        drawn = inspector.picture()
+        assert_apart_on_the_page(drawn, drawn.texts)
+        assert ("No caption." in " ".join(text.get_text() for text in drawn.texts)) == (place == 2)
+    assert inspect_mge(model, posts).error.value == ""
 
 
 def test_gold_and_predicted_spans_are_named_beside_their_colour(pairs, model, days):

@@ -17,6 +17,7 @@ from mgips.data.batch import TAG_IDS, TweetDataset
 from mgips.data.corpus import TAGS, Corpus, Tweet
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
+from mgips.evaluate import predict_split
 from mgips.lab.error_kinds import error_kinds
 from mgips.lab.results import RESULTS, grid_corpus, load_results
 from mgips.lab.stats import Difference, paired_bootstrap, tweet_counts
@@ -31,20 +32,21 @@ def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
     """What a run's file keeps for the case studies, ready for JSON.
 
     Returns:
-        tags: for each test post the ids of its predicted tags, one digit a word (C = 9, in the order of `TAGS`).
+        tags: for each test post the ids of its predicted tags, one digit a word (C = 9, in the order of `TAGS`). A
+            model that reads has the test split's pictures as its pool.
         mined: for each test post its K most relevant images of the test split, as [place in the split, cosine]; []
-            for a model without a contrastive part.
+            for a model without a contrastive part. A model that reads ranks by the cosine less the penalty for days.
         errors: see `mgips.lab.error_kinds.error_kinds`.
     """
     data = TweetDataset(corpus.test, model.batcher, progress=False)
-    predicted = model.predict_dataset(data)
+    predicted = predict_split(model, data, batch_size=32)
     rows: Iterable[tuple[list[int], list[float]]] = ()
-    if model.config.contrast:
+    if model.image_head is not None:
         mined = mine_dataset(model, data, model.config.k, progress=False)
         rows = zip(mined.index.tolist(), mined.score.tolist(), strict=True)
     return {
         "tags": ["".join(str(TAG_IDS[tag]) for tag in tags) for tags in predicted],
-        "mined": [[[i, round(score, 4)] for i, score in zip(*row, strict=True)] for row in rows],
+        "mined": [[[i, round(score, 4)] for i, score in zip(*row, strict=True) if i >= 0] for row in rows],
         "errors": error_kinds([tweet.tags for tweet in corpus.test], predicted),
     }
 

@@ -1,14 +1,19 @@
-"""The same posts with other pictures: the change in a model's predictions shows how much it uses its images."""
+"""The same posts with other pictures: the change in a model's predictions shows how much it uses its images.
+
+A caption goes where its picture goes, for models that read captions in place of pictures.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from mgips.config import CAPTIONS, ModelConfig
 from mgips.data.corpus import Tweet
 from mgips.data.spans import spans
 
@@ -16,9 +21,16 @@ NOISE_SIDE = 32
 """Side of a picture of noise, in pixels: resizing it to a crop must not average it to an even grey."""
 
 
+def seen(tweet: Tweet, config: ModelConfig) -> Any:
+    """What a model's image side is shown of a post: its picture and crops, or its caption; None where there is nothing."""
+    if config.image_encoder == CAPTIONS:
+        return tweet.caption or None
+    return (tweet.image, tweet.crops) if tweet.image is not None or tweet.crops else None
+
+
 def blank(tweets: Sequence[Tweet]) -> list[Tweet]:
-    """Every picture removed; the model sees the default image."""
-    return [replace(tweet, image=None, crops=()) for tweet in tweets]
+    """Every picture and caption removed; the model sees the default image, or an empty caption."""
+    return [replace(tweet, image=None, crops=(), caption="") for tweet in tweets]
 
 
 @dataclass(frozen=True)
@@ -39,7 +51,10 @@ class Noise:
 
 
 def noise(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
-    """Every picture and crop replaced by random pixels of its own, seeded by `seed` and the post's id."""
+    """Every picture and crop replaced by random pixels of its own, seeded by `seed` and the post's id.
+
+    Captions stay: random words are no counterpart of random pixels.
+    """
     return [
         replace(
             tweet,
@@ -50,9 +65,14 @@ def noise(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
     ]
 
 
+def gives(tweet: Tweet) -> bool:
+    """Whether a post has something to pass on: a picture or a caption."""
+    return tweet.image is not None or bool(tweet.caption)
+
+
 def shuffled(tweets: Sequence[Tweet], seed: int = 0) -> list[Tweet]:
     """Every picture given to another post, each used once; posts without a picture stay without."""
-    owners = [i for i, tweet in enumerate(tweets) if tweet.image is not None]
+    owners = [i for i, tweet in enumerate(tweets) if gives(tweet)]
     return _passed_on(tweets, [owners], np.random.RandomState(seed))
 
 
@@ -69,7 +89,7 @@ def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.n
     """
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, tweet in enumerate(tweets):
-        if tweet.image is not None:
+        if gives(tweet):
             groups.setdefault(tuple(sorted({s.type for s in spans(tweet.words, tweet.tags)})), []).append(i)
     alone = np.zeros(len(tweets), dtype=bool)
     alone[[group[0] for group in groups.values() if len(group) == 1]] = True
@@ -77,9 +97,12 @@ def same_type(tweets: Sequence[Tweet], seed: int = 0) -> tuple[list[Tweet], np.n
 
 
 def with_pictures_of(tweets: Sequence[Tweet], index: Iterable[int]) -> list[Tweet]:
-    """Each post i with the picture and crops of the post at place `index[i]`; N indices."""
+    """Each post i with the picture, crops and caption of the post at place `index[i]`; N indices."""
     givers = [tweets[int(i)] for i in index]
-    return [replace(tweet, image=giver.image, crops=giver.crops) for tweet, giver in zip(tweets, givers, strict=True)]
+    return [
+        replace(tweet, image=giver.image, crops=giver.crops, caption=giver.caption)
+        for tweet, giver in zip(tweets, givers, strict=True)
+    ]
 
 
 def _passed_on(tweets: Sequence[Tweet], groups: Sequence[Sequence[int]], rng: np.random.RandomState) -> list[Tweet]:

@@ -1,22 +1,46 @@
-"""`make demo`: is a picture worth anything? Text-only and the full model on the embedded corpus, in one table."""
+"""`make demo`: is a picture worth anything, and are other posts' pictures? Text-only and the full model, trained here on the
+embedded corpus, and a model that comes with the package and reads the day's pictures, in one table."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from mgips.config import preset
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import Tweet
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import oracle
 from mgips.errors import RunError
 from mgips.evaluate import score
 from mgips.lab.counterfactual import blank, shuffled
 from mgips.lab.precision import MiningPrecision, mining_precision
-from mgips.run import Run, one_thread
+from mgips.lab.weights import cards, f1, read
+from mgips.model.shipped import load
+from mgips.run import Run, best_device, one_thread
 from mgips.training import train
+
+READER = "tiny-reads"
+"""The model of the package that reads the day's pictures."""
+
+
+@dataclass(frozen=True)
+class DayRead:
+    """READER on the demo's test split."""
+
+    posts: int
+    """Posts that it was trained on, before it came into the package."""
+    none: float
+    """Test F1 with nothing to read but the post's own picture."""
+    day: float
+    """Test F1 with the pictures of the same day to read."""
+    pictures: float
+    """Pictures of the day that are read a post."""
+    mining: MiningPrecision
 
 
 @dataclass(frozen=True)
@@ -35,6 +59,10 @@ class Demo:
     mining: MiningPrecision
     k: int
     seconds: float
+    trained_on: int = 1200
+    """Posts that text and full were trained on."""
+    read: DayRead | None = None
+    """None in results written by earlier versions."""
 
     def __str__(self) -> str:
         rows = (
@@ -49,8 +77,8 @@ class Demo:
             (),
         )
         head = f"TinyTweets, seed {self.seed}: entity F1 on the test split (seqeval, default reading)\n"
-        lines = [f"  {row[0]:<46}{100 * row[1]:6.1f}   {row[2]}".rstrip() if row else "" for row in rows]
-        return "\n".join([head, *lines, *self._mining()])
+        lines = [_line(row[0], 100 * row[1], row[2]) if row else "" for row in rows]
+        return "\n".join([head, *lines, *self._mining(), *self._reading()])
 
     def _mining(self) -> list[str]:
         """Lines for what was measured of mining; results written by earlier versions lack some of it."""
@@ -66,13 +94,45 @@ class Demo:
             if share is not None:
                 notes = (("chance", chance), ("attainable", best))
                 note = ", ".join(f"{label} {unit * number:.1f}" for label, number in notes if number is not None)
-                lines.append(f"  {name:<46}{unit * share:6.1f}   {note}".rstrip())
+                lines.append(_line(name, unit * share, note))
         return lines
+
+    def _reading(self) -> list[str]:
+        """Lines for the model that reads."""
+        if self.read is None:
+            return []
+        read, mining = self.read, self.read.mining
+        at_one, chance, best = (100 * (x or 0) for x in (mining.at_one, mining.at_one_chance, mining.at_one_attainable))
+        return [
+            "",
+            f"Reading other posts' images too: {READER} comes with the package, trained beforehand on {read.posts:,} posts;",
+            f"the two models above were trained here, on {self.trained_on:,}. The test split is the same.",
+            "",
+            _line(f"{READER}, own image only", 100 * read.none),
+            _line(
+                f"{READER}, the day's images to read", 100 * read.day, f"{100 * (read.day - read.none):+.1f} by reading"
+            ),
+            _line("  images read a post", read.pictures),
+            _line("  precision@1 among other posts' images", at_one, f"chance {chance:.1f}, attainable {best:.1f}"),
+        ]
+
+
+def _line(name: str, number: float, note: str = "") -> str:
+    return f"  {name:<46}{number:6.1f}   {note}".rstrip()
+
+
+def day_read(tweets: Sequence[Tweet], batch_size: int = 32) -> DayRead:
+    """Score READER on posts of TinyTweets, with their days' pictures and without."""
+    model = load(READER).to(best_device())
+    readings = read(model, tweets)
+    mining = mining_precision(model, TweetDataset(tweets, model.batcher, progress=False), batch_size)
+    day, posts = readings["day"], cards()[READER]["posts"]["train"]
+    return DayRead(posts, f1(readings["none"]), f1(day), day.pictures, mining)
 
 
 @one_thread()
 def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True) -> Demo:
-    """Train both models, print the table, and leave two run folders and demo.json in `folder`."""
+    """Train both models, score the one that reads, print the table; leave two run folders and demo.json in `folder`."""
     started = time.perf_counter()
     folder = Path(folder)
     corpus = tinytweets(seed)
@@ -88,6 +148,7 @@ def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True)
         runs[variant] = train(corpus, model, config, place, progress=progress)
 
     full, gold = runs["full"].model, [tweet.tags for tweet in corpus.test]
+    reads = day_read(corpus.test, config.batch_size)
     result = Demo(
         seed=seed,
         ceilings={name: oracle(corpus.test)[name] for name in ("text", "own_image", "mined")},
@@ -98,6 +159,8 @@ def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True)
         mining=mining_precision(full, runs["full"].data["test"], config.batch_size),
         k=full.config.k,
         seconds=round(time.perf_counter() - started, 1),
+        trained_on=len(corpus.train),
+        read=reads,
     )
     (folder / "demo.json").write_text(json.dumps(asdict(result), indent=2) + "\n", encoding="utf-8")
     print(f"\n{result}\n")

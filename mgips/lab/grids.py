@@ -132,7 +132,7 @@ THREE, FIVE = (0, 1, 2), (0, 1, 2, 3, 4)
 # Beyond the paper: reading mined pictures needs more posts than the paper's parts do.
 MANY: dict[str, Any] = {"drawn": {"sizes": (4800, 300, 300)}, "settings": {"epochs": 10}}
 POOLED: dict[str, Any] = {**MANY, "collect": ("pools",)}
-UNREAD = {"memory": 0, "strangers": 0.0, "unseen": 0.0}
+UNREAD = {"memory": 0, "strangers": 0.0}
 READS = (
     Row("own", "own picture only", "own", **MANY),
     Row("sparsemax", "reads, sparsemax", "reads", **POOLED),

@@ -6,7 +6,6 @@ trained model; those that need a training of their own are rows of the grid "rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +18,7 @@ from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets.truth import relevance_matrix
 from mgips.lab.stats import tweet_counts
 from mgips.model.mgips import MGIPS
-from mgips.model.reading import Pool
+from mgips.model.reading import Pool, joined
 
 POOLS = {
     "day": "the pictures of the same day",
@@ -32,7 +31,7 @@ POOLS = {
     "32": "32 of the split's, at random",
     "100": "100 of the split's, at random",
     "shuffled days": "the split's, each post's day exchanged with another's",
-    "random": "the day's, each read as another one of them",
+    "random": "the day's, each read as a random one of them",
     "mean": "the day's, each read as the mean of them",
     "oracle": "the day's that truly fit",
 }
@@ -63,24 +62,20 @@ class PoolReading:
 def read_pools(model: MGIPS, corpus: Corpus, split: str = "test", seed: int = 0) -> dict[str, PoolReading]:
     """A model's predictions of a split with each of the pools of POOLS that the corpus allows.
 
-    Pools by day or order need posts that carry a time, "oracle" a corpus whose truth is known.
+    "past" and "shuffled days" need posts that carry a time, "oracle" a corpus whose truth is known. Where no post
+    carries a time, the whole split stands for the day.
     """
     data = TweetDataset(corpus.labelled(split), model.batcher, progress=False)
-    everyone = (*data.tweets, *(corpus.train if split != "train" else ()))
-    whole = model.pool(everyone)
-    posts = {tweet.id: tweet for tweet in everyone}
-    mine = {tweet.id for tweet in data.tweets}
-    here = whole.take(torch.tensor([id in mine for id in whole.ids], dtype=torch.bool))
+    posts = {tweet.id: tweet for tweet in (*corpus.train, *data.tweets)}
+    here = model.pool(data)
     rng = np.random.RandomState(seed)
     timed = not bool(here.times.isnan().all())
     known = all(tweet.truth is not None for tweet in data.tweets)
 
-    pools: dict[str, Pool | None] = {"split": replace(here, days=None), "none": None}
+    pools = {"split": replace(here, days=None), "none": model.pool(())}
     if split != "train":
-        pools["split+train"] = replace(whole, days=None)
-        pools["train"] = replace(
-            whole.take(torch.tensor([id not in mine for id in whole.ids], dtype=torch.bool)), days=None
-        )
+        train = pools["train"] = replace(model.pool(corpus.train), days=None)
+        pools["split+train"] = replace(joined([here, train]), days=None)
     day = replace(here, days=0 if timed else None)
     pools["day"] = day
     pools["others"] = replace(day, rule=others)
@@ -105,8 +100,7 @@ def read_pools(model: MGIPS, corpus: Corpus, split: str = "test", seed: int = 0)
 
 def others(batch: Batch, pool: Pool) -> Tensor:
     """A rule for pools: any picture but the post's own."""
-    columns = torch.arange(len(pool), device=pool.keys.device)
-    return pool.places(batch.ids, pool.keys.device)[:, None] != columns
+    return ~pool.own(batch.ids)
 
 
 def earlier(batch: Batch, pool: Pool) -> Tensor:
@@ -115,7 +109,7 @@ def earlier(batch: Batch, pool: Pool) -> Tensor:
     return pool.times < times[:, None]
 
 
-def read_pool(model: MGIPS, data: TweetDataset, pool: Pool | None, posts: dict[str, Tweet]) -> PoolReading:
+def read_pool(model: MGIPS, data: TweetDataset, pool: Pool, posts: dict[str, Tweet]) -> PoolReading:
     """Predict a split with one pool, and say what was read.
 
     Args:
@@ -123,7 +117,7 @@ def read_pool(model: MGIPS, data: TweetDataset, pool: Pool | None, posts: dict[s
     """
     tags: list[list[str]] = [[] for _ in range(len(data))]
     found: dict[str, list[float]] = {"pictures": [], "nothing": [], "mass": [], "at_one": []}
-    stories = np.array([posts[id].truth.story for id in pool.ids] if pool is not None and posts else [], dtype=str)
+    stories = np.array([posts[id].truth.story for id in pool.ids] if posts else [], dtype=str)
     related = np.array([posts[id].truth.related for id in pool.ids] if len(stories) else [], dtype=bool)
     for indices, batch, out in model.outputs(data, pool=pool):
         for index, path in zip(indices, model.decode(out, batch), strict=True):
@@ -132,29 +126,28 @@ def read_pool(model: MGIPS, data: TweetDataset, pool: Pool | None, posts: dict[s
         weights, scores = out.reading.weights.cpu(), out.reading.scores[:, :-1].cpu()
         found["pictures"] += (weights[:, :-1] >= READ).sum(1).tolist()
         found["nothing"] += weights[:, -1].tolist()
-        if pool is None or not len(stories):
+        if not len(stories):
             continue
-        reach = pool.readable(batch).cpu()
-        own = pool.places(batch.ids)
+        reach = pool.readable(batch, own=model.config.reads_own).cpu()
+        own = pool.own(batch.ids).cpu()
         for row, index in enumerate(indices):
             story = data.tweets[index].truth.story
             fits = torch.from_numpy((stories == story) & related) & reach[row] & bool(story)
             read = weights[row, :-1]
             if fits.any() and read.sum() > 0:
                 found["mass"].append(float(read[fits].sum() / read.sum()))
-            if own[row] >= 0:
-                fits[own[row]] = reach[row, own[row]] = False
+            fits &= ~own[row]
             if fits.any():
-                best = scores[row].masked_fill(~reach[row], -torch.inf).argmax()
+                best = scores[row].masked_fill(~reach[row] | own[row], -torch.inf).argmax()
                 found["at_one"].append(float(fits[best]))
     counts = tweet_counts([list(tweet.tags) for tweet in data.tweets], tags).tolist()
-    mean: Callable[[Sequence[float]], Any] = lambda values: float(np.mean(values)) if values else None  # noqa: E731
-    return PoolReading(len(pool) if pool is not None else 0, counts, **{name: mean(x) for name, x in found.items()})
+    means: dict[str, Any] = {name: float(np.mean(values)) if values else None for name, values in found.items()}
+    return PoolReading(len(pool), counts, **means)
 
 
 def _days(times: Tensor) -> np.ndarray:
     """Each post's day, as a label; posts without a time share one."""
-    return np.nan_to_num(np.floor(times.cpu().numpy()), nan=-1.0)
+    return np.nan_to_num(np.floor(times.cpu().numpy()), nan=-np.inf)
 
 
 def _shuffled_inside(times: Tensor, rng: np.random.RandomState) -> Tensor:

@@ -2,6 +2,10 @@
 
 A model that reads its pictures does worse without them, with noise, and with those of other posts; one that does not
 predicts the same tags whatever it is shown. Every number comes with its 95 % interval and with what it rests on.
+
+A model that looks pictures up in a pool (`mgips.model.reading`) sees pictures in two ways, so every condition changes
+both: its pool is made of the posts as the condition shows them. Blank leaves nothing to read; shuffled leaves each
+picture under the post that got it; and a post never reads the picture that is truly its own from another post's place.
 """
 
 from __future__ import annotations
@@ -12,19 +16,26 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
-from mgips.data.batch import TweetDataset
+from mgips.config import CAPTIONS
+from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.crops import crop_cache
 from mgips.data.spans import Span, spans
 from mgips.lab import counterfactual
 from mgips.lab.audit import mentions
+from mgips.lab.counterfactual import seen
 from mgips.lab.stats import Difference, Estimate, entity_counts, f1_interval, flip_rate, paired_bootstrap
 from mgips.mining import MINES_NOTHING, best_of_others
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
+from mgips.model.reading import Pool, Rule
 
 NO_IMAGES = "This model has no images (variant text, for example), so there is nothing to swap."
+NO_NOISE = "noise is left out: this model reads captions, where random pixels have no counterpart."
+READS = "This model reads a pool: the pictures of the split's posts, as each condition shows them."
+NO_POOL = "no pool"
 DRAWS = 2000
 """Bootstrap samples per interval."""
 
@@ -34,7 +45,7 @@ class Condition:
     """What happens to the predictions with one kind of picture."""
 
     name: str
-    """true, blank, noise, shuffled, same-type or mined: see `probe` and `mgips.lab.counterfactual`."""
+    """true, blank, noise, shuffled, same-type, mined or no pool: see `probe` and `mgips.lab.counterfactual`."""
     posts: int
     """Posts that are scored: all of the split, except that same-type leaves out those without a partner."""
     f1: Estimate
@@ -42,12 +53,12 @@ class Condition:
     """F1 minus the F1 with true pictures on the same posts. None for the true pictures themselves."""
     flips: Estimate | None
     """Share of posts that get other tags than with their true pictures, among the scored posts whose pictures this
-    condition changes. None for the true pictures themselves."""
+    condition changes: all of them where the model reads other posts'. None for the true pictures themselves."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """F1 on a part of the split, with the true pictures and without any.
+    """F1 on a part of the split, with the true pictures and without any, be it to see or to read.
 
     "type" and "mention" select entities: gold ones by their own type and words, predicted ones by theirs. So a
     predicted entity of the wrong type counts as wrong for the predicted type, and its gold one as missed for the gold
@@ -132,7 +143,12 @@ def probe(
     """Predict a split with its true pictures, without pictures, with noise, and with three kinds of other posts' pictures.
 
     "mined" gives each post the picture that the model itself ranks highest for its text among all other posts' that
-    have one (eq. 14 over the whole split).
+    have one (eq. 14 over the whole split). For a model that reads captions, a caption takes a picture's part.
+
+    A model that reads has a pool: with its true pictures the split's own; in every other condition that of the posts as
+    they are shown, without what is truly the reader's own. Blank posts therefore leave it nothing to read; with "mined"
+    it sees, and may read, what it finds best among the others', but not its own. "no pool" is for such a model alone:
+    each post has its true picture, and nothing is read.
 
     Args:
         seed: seeds the noise, the swaps and the bootstrap.
@@ -143,16 +159,23 @@ def probe(
     """
     tweets = corpus.labelled(split)
     data = TweetDataset(tweets, model.batcher, progress)
-    truth = model.predict_dataset(data)
+    pool = model.pool(data) if model.reader is not None else None
+    truth = model.predict_dataset(data, pool=pool)
     counts = part_counts(tweets, truth)
     twins, alone = counterfactual.same_type(tweets, seed)
     shown, notes = _shown(model, data, twins, seed, progress)
 
     conditions, blank = [Condition("true", len(tweets), f1_interval([counts], draws, seed), None, None)], None
     for name, other in shown.items():
-        tags = _predict_with(model, data, other, progress, swapped=name not in ("blank", "noise"))
+        if name == NO_POOL:
+            assert pool is not None
+            tags = model.predict_dataset(data, pool=pool.take(torch.zeros(len(pool), dtype=torch.bool)))
+        else:
+            tags = _predict_with(model, data, other, progress, swapped=name not in ("blank", "noise"))
         rows = [i for i in range(len(tweets)) if name != "same-type" or not alone[i]]
-        changed = [i for i in rows if (tweets[i].image, tweets[i].crops) != (other[i].image, other[i].crops)]
+        changed = [i for i in rows if seen(tweets[i], model.config) != seen(other[i], model.config)]
+        if name == NO_POOL or (pool is not None and changed):
+            changed = rows  # every post reads the others'
         if not changed:
             notes.append(f"{name} is left out: it changes no post's picture.")
             continue
@@ -173,16 +196,12 @@ def probe(
         seed=seed,
         draws=draws,
         posts=len(tweets),
-        pictures=sum(map(_has_picture, tweets)),
+        pictures=sum(seen(tweet, model.config) is not None for tweet in tweets),
         entities=int(counts[:, 2].sum()),
         conditions=tuple(conditions),
-        parts=tuple(_parts(corpus, tweets, truth, blank, draws, seed)),
+        parts=tuple(_parts(model, corpus, tweets, truth, blank, draws, seed)),
         notes=tuple(notes),
     )
-
-
-def _has_picture(tweet: Tweet) -> bool:
-    return tweet.image is not None or bool(tweet.crops)
 
 
 def _shown(
@@ -191,32 +210,60 @@ def _shown(
     """The posts of every condition except the true one, and notes on those left out."""
     if not model.config.images:
         return {}, [NO_IMAGES]
-    shown = {
-        "blank": counterfactual.blank(data.tweets),
-        "noise": counterfactual.noise(data.tweets, seed),
-        "shuffled": counterfactual.shuffled(data.tweets, seed),
-        "same-type": twins,
-    }
-    if not model.config.contrast:
-        return shown, [f"mined is left out. {MINES_NOTHING}"]
-    if data.crops is None or data.crops.has_image.sum() < 2:
-        return shown, ["mined is left out: fewer than two posts have a picture."]
-    return {**shown, "mined": counterfactual.with_pictures_of(data.tweets, best_of_others(model, data, progress))}, []
+    shown, notes = {"blank": counterfactual.blank(data.tweets)}, []
+    if model.config.image_encoder == CAPTIONS:
+        notes.append(NO_NOISE)
+    else:
+        shown["noise"] = counterfactual.noise(data.tweets, seed)
+    shown |= {"shuffled": counterfactual.shuffled(data.tweets, seed), "same-type": twins}
+    if model.image_head is None:
+        notes.append(f"mined is left out. {MINES_NOTHING}")
+    elif data.has_image.sum() < 2:
+        notes.append("mined is left out: fewer than two posts have a picture.")
+    else:
+        shown["mined"] = counterfactual.with_pictures_of(data.tweets, best_of_others(model, data, progress))
+    if model.reader is not None:
+        notes.append(READS)
+        if data.has_image.any():
+            shown[NO_POOL] = list(data.tweets)
+        else:
+            notes.append(f"{NO_POOL} is left out: there is no picture to read.")
+    return shown, notes
 
 
 def _predict_with(
     model: MGIPS, data: TweetDataset, posts: list[Tweet], progress: bool, swapped: bool
 ) -> list[list[str]]:
-    """Tags of the same texts, in the same batches, with the pictures of `posts`.
+    """Tags of the same texts, in the same batches, with the pictures of `posts`, which are also what may be read.
 
-    Where posts only exchange pictures, decoding the split's own posts first finds its crops in the cache.
+    Where posts only exchange pictures, decoding the split's own posts first finds its crops in the cache; and equal
+    rows there are equal pictures, which tells where each post's true one is now.
     """
-    decoded = [*data.tweets, *posts] if swapped else posts
-    crops = crop_cache(decoded, size=data.batcher.config.crop_size, progress=progress)
     shown = copy.copy(data)
     shown.tweets = posts
-    shown.crops = replace(crops, rows=crops.rows[-len(posts) :], has_image=crops.has_image[-len(posts) :])
-    return model.predict_dataset(shown)
+    decoded = [*data.tweets, *posts] if swapped else posts
+    if data.captions is not None:
+        shown.captions = data.batcher.captions(posts)
+        contents = np.array([tweet.caption for tweet in decoded])
+    else:
+        crops = crop_cache(decoded, size=data.batcher.config.crop_size, progress=progress)
+        shown.crops = replace(crops, rows=crops.rows[-len(posts) :], has_image=crops.has_image[-len(posts) :])
+        contents = crops.rows
+    if model.reader is None:
+        return model.predict_dataset(shown)
+    rule = _not_the_true_one(posts, contents[: len(posts)], contents[-len(posts) :]) if swapped else None
+    return model.predict_dataset(shown, pool=model.pool(shown, rule=rule))
+
+
+def _not_the_true_one(posts: Sequence[Tweet], true: np.ndarray, shown: np.ndarray) -> Rule:
+    """A rule for pools of these N posts: any picture but the reader's true one; both (N,), equal where pictures are."""
+    places = {tweet.id: place for place, tweet in enumerate(posts)}
+
+    def rule(batch: Batch, pool: Pool) -> torch.Tensor:
+        readers, read = (np.array([places[id] for id in ids], dtype=np.int64) for ids in (batch.ids, pool.ids))
+        return torch.from_numpy(true[readers][:, None] != shown[read]).to(pool.keys.device)
+
+    return rule
 
 
 def part_counts(
@@ -232,6 +279,7 @@ def part_counts(
 
 
 def _parts(
+    model: MGIPS,
     corpus: Corpus,
     tweets: Sequence[Tweet],
     truth: Sequence[Sequence[str]],
@@ -241,18 +289,22 @@ def _parts(
 ) -> list[Part]:
     """The split in parts, see `Part`; parts without a gold entity are left out."""
     known = {*mentions(corpus.train)}
+
+    def pictured(tweet: Tweet) -> bool:
+        return seen(tweet, model.config) is not None
+
     entities: dict[tuple[str, str], Callable[[Span], bool]] = {
         **{("type", kind): (lambda s, kind=kind: s.type == kind) for kind in TYPES},
         ("mention", "seen"): lambda s: (s.text.lower(), s.type) in known,
         ("mention", "unseen"): lambda s: (s.text.lower(), s.type) not in known,
     }
     posts: dict[tuple[str, str], Callable[[Tweet], bool]] = {
-        ("picture", "present"): _has_picture,
-        ("picture", "missing"): lambda t: not _has_picture(t),
+        ("picture", "present"): pictured,
+        ("picture", "missing"): lambda t: not pictured(t),
     }
     if all(tweet.truth is not None for tweet in tweets):
-        posts["relation", "related"] = lambda t: _has_picture(t) and t.truth.related
-        posts["relation", "unrelated"] = lambda t: _has_picture(t) and not t.truth.related
+        posts["relation", "related"] = lambda t: pictured(t) and t.truth.related
+        posts["relation", "unrelated"] = lambda t: pictured(t) and not t.truth.related
     systems = [truth] if blank is None else [truth, blank]
     counts = {place: [part_counts(tweets, tags, rule) for tags in systems] for place, rule in entities.items()}
     for place, rule in posts.items():

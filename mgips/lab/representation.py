@@ -16,13 +16,13 @@ from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from mgips.data.batch import TweetDataset, evaluation_batches
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.spans import Span, spans
 from mgips.errors import ConfigError, DataError
 from mgips.model.mgips import MGIPS, Output
 
-EMBEDDING, MUTUAL, TOWER, MGI = "embedding", "mutual attention", "text tower", "MGI"
+EMBEDDING, MUTUAL, TOWER, MGI, READING = "embedding", "mutual attention", "text tower", "MGI", "reading"
 NEIGHBOURS = 10
 """Neighbours that each entity is compared with."""
 PERPLEXITY = 30
@@ -70,16 +70,19 @@ def steps(model: MGIPS, out: Output) -> dict[str, Tensor]:
     """The text's vectors at each step through a model, by the step's name: (B, n, d) each.
 
     "embedding" is S^e (eq. 1); "mutual attention" is T_0 = H^t (eqs 2-4), "text tower" where it meets no image; "MGI"
-    is z (eq. 13), what the classifier reads.
+    is z (eq. 13), what the classifier reads. Of a model that reads other posts' pictures the last is "reading", z'.
     """
     meets = model.config.images and model.config.mutual_attention
     vectors = {EMBEDDING: out.embedded[0], MUTUAL if meets else TOWER: out.towers[0]}
+    if out.reading is not None:
+        return {**vectors, READING: out.text}
     return vectors if out.text_gate is None else {**vectors, MGI: out.text}
 
 
 def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> EntityVectors:
     """The vectors of a split's gold entities (seqeval's default reading): the mean over an entity's words, each by its
-    first piece. Words past the cut do not count; DataError if no entity is before it."""
+    first piece. Words past the cut do not count; DataError if no entity is before it. What a model that reads may read
+    are the split's own pictures."""
     total = sum(len(spans(tweet.words, tweet.tags)) for tweet in data.tweets)
     inside = [
         [Entity(tweet, span) for span in spans(tweet.words, tweet.tags) if span.start < len(encoded.first)]
@@ -90,15 +93,14 @@ def entity_vectors(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> En
         raise DataError("None of these posts has a gold entity before the cut; give labelled posts.")
 
     vectors: dict[str, dict[int, list[np.ndarray]]] = {}  # by step, by the post's place
-    with model.evaluating():
-        for indices in evaluation_batches(data.lengths, batch_size):
-            batch = data[indices].to(model.device)
-            for name, values in steps(model, model(batch)).items():
-                words = values.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, values.shape[-1]))  # (B, w, d)
-                for place, row in zip(indices, words.float().cpu().numpy(), strict=True):
-                    row = row[: len(data.encoded[place].first)]
-                    means = [row[span.start : span.end].mean(0) for _, span in inside[place]]
-                    vectors.setdefault(name, {})[place] = means
+    pool = model.pool(data) if model.reader is not None else None
+    for indices, batch, out in model.outputs(data, batch_size, pool):
+        for name, values in steps(model, out).items():
+            words = values.gather(1, batch.first.unsqueeze(-1).expand(-1, -1, values.shape[-1]))  # (B, w, d)
+            for place, row in zip(indices, words.float().cpu().numpy(), strict=True):
+                row = row[: len(data.encoded[place].first)]
+                means = [row[span.start : span.end].mean(0) for _, span in inside[place]]
+                vectors.setdefault(name, {})[place] = means
     matrices = {
         name: np.array([mean for place in range(len(inside)) for mean in means[place]])
         for name, means in vectors.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from scipy import stats
@@ -35,6 +35,7 @@ def _f1(totals: np.ndarray) -> np.ndarray:
     return 2 * right / np.maximum(1, predicted + gold)
 
 
+Name = TypeVar("Name", bound=Hashable)
 NO_DIFFERENCE = "no detectable difference"
 Verdict = Literal["helps", "hurts", "no detectable difference"]
 
@@ -117,6 +118,31 @@ def paired_bootstrap(
     low, high = np.percentile(samples, [2.5, 97.5])
     p = 2 * min((samples <= 0).mean(), (samples >= 0).mean())
     return Difference(observed, float(low), float(high), float(min(1.0, p)))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction: p-values of which any below .05 means at most 5 % for even one false finding among all.
+
+    S. Holm, "A Simple Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics, 1979. The
+    i-th smallest of m is multiplied by m - i + 1, and none may be below a smaller one's. Any dependence is allowed.
+    """
+    p, count = np.array(p_values, dtype=float), len(p_values)
+    order = np.argsort(p, kind="stable")
+    p[order] = np.maximum.accumulate(np.minimum(1.0, p[order] * np.arange(count, 0, -1)))
+    return p.tolist()
+
+
+def corrected(differences: Mapping[Name, Difference]) -> dict[Name, float]:
+    """The p-values of several comparisons that are read together, after Holm's correction.
+
+    Each `Difference` keeps its own interval; what the whole table allows to say of a row is `concluded`.
+    """
+    return dict(zip(differences, holm([difference.p for difference in differences.values()]), strict=True))
+
+
+def concluded(difference: Difference, p: float) -> Verdict:
+    """The verdict that is left when the corrected p-value counts: a row's difference holds if p < .05."""
+    return difference.verdict if p < 0.05 else NO_DIFFERENCE
 
 
 def f1_interval(counts: Sequence[np.ndarray], draws: int = 5000, seed: int = 0) -> Estimate:

@@ -27,27 +27,33 @@ class ContrastHead(nn.Module):
     def __init__(self, d: int, pooling: Literal["mean", "attention"] = "mean", norm: bool = False) -> None:
         super().__init__()
         self.linear = nn.Linear(d, d)
-        self.attention = nn.Parameter(torch.randn(d) * d**-0.5) if pooling == "attention" else None
+        self.attention = None
+        if pooling == "attention":
+            self.attention = nn.Sequential(nn.Linear(d, d), nn.Tanh(), nn.Linear(d, 1, bias=False))
         self.norm = nn.LayerNorm(d) if norm else None
 
     def forward(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, p, d) and (B, p) bool → (B, d), float32. A row without positions stays finite."""
-        pooled = mean(features, mask) if self.attention is None else self.attend(features, mask)
+        pooled = mean(features, mask) if self.attention is None else attended(features, mask, self.attention)
         if self.norm is not None:
             pooled = self.norm(pooled)
         return F.normalize(self.linear(pooled).float(), dim=-1)
-
-    def attend(self, features: Tensor, mask: Tensor) -> Tensor:
-        """Weighed by a softmax over the positions: (B, p, d), (B, p) → (B, d), float32."""
-        scores = torch.einsum("bpd,d->bp", features.float(), self.attention)
-        weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1)
-        return torch.einsum("bpd,bp->bd", features.float(), weights * mask)
 
 
 def mean(features: Tensor, mask: Tensor) -> Tensor:
     """Over the positions that exist: (B, p, d) and (B, p) bool → (B, d), float32; zeros for a row without any."""
     total = torch.einsum("bpd,bp->bd", features, mask.to(features.dtype)).float()  # (B, d)
     return total / mask.sum(1, keepdim=True).clamp(min=1)
+
+
+def attended(features: Tensor, mask: Tensor, score: nn.Module) -> Tensor:
+    """Additive attention over the positions (Bahdanau et al. 2015): (B, p, d), (B, p) bool → (B, d), float32.
+
+    Args:
+        score: (B, p, d) → (B, p, 1).
+    """
+    scores = score(features)[..., 0].float().masked_fill(~mask, torch.finfo(torch.float32).min)  # (B, p)
+    return torch.einsum("bpd,bp->bd", features.float(), scores.softmax(-1) * mask)
 
 
 def relevance(text: Tensor, image: Tensor) -> Tensor:

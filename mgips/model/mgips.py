@@ -233,7 +233,6 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         attention: bool = False,
         pool: Pool | None = None,
         read_batch: bool | None = None,
-        unseen: Tensor | None = None,
     ) -> Output:
         """Emissions of every tag for every word, and the states on the way to them.
 
@@ -243,14 +242,10 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
             pool: pictures to read, on the same device, for a model that reads; without any it has the own picture.
             read_batch: whether the batch's own pictures are read too; by default while training. False says that
                 doing without any is meant.
-            unseen: (B,) bool, posts whose own picture the towers do not see, but the pool may hold.
         """
         config, mask = self.config, batch.piece_mask
         embedded = text, image = self._embed(batch)
         shown = batch.caption_mask  # nothing of a picture is padding
-        if unseen is not None and image is not None:  # but its first position, or an image would see nothing at all
-            first = torch.arange(image.shape[1], device=image.device) == 0
-            shown = image_mask(batch, image) & (~unseen[:, None] | first)
         text, image, weights = self.encoder(text, image, mask, config.mutual_attention, attention, shown)  # §3.2
         towers = text, image
 
@@ -336,9 +331,9 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
                 batch = data[indices].to(self.device)
                 parts.append(self._as_pool(self._alone(self._embed(batch), batch), batch))
                 order += indices
-        if not parts:
-            return replace(empty(self.encoder_configs["text"]["hidden_size"], self.device), days=days, rule=rule)
-        whole = joined(parts).take(torch.tensor(order).argsort())
+        whole = empty(self.encoder_configs["text"]["hidden_size"], self.device)
+        if parts:
+            whole = joined(parts).take(torch.tensor(order).argsort())
         days = self.config.read_days if days is None else days
         return replace(whole.take(whole.there), days=days, rule=rule, weights=weights_hash(self))
 

@@ -7,11 +7,13 @@ looks its text up among the pictures of a pool, and reads those that fit:
     s_i0 = null(g(text_i)) / τ                                                  the score of reading nothing
     w_i  = sparsemax(s_i)           softmax, or softmax over the K best, by choice
     r_i  = Σ_j w_ij · mean(image_j)                                             nothing adds zero
-    z'   = LayerNorm(z + gate ⊙ W r)                                            one gate per token
+    z'   = LayerNorm(z + gate ⊙ (W r + f(z, W r)))                              one gate per token, times 1 - w_i0
 
 Both sides of the cosine are taken before the towers meet: a state that has read its own picture finds that picture.
 Sparsemax (Martins and Astudillo 2016) gives exact zeros, so the number of pictures read adapts to the post, which the
-paper names as future work. Reading is soft and differentiable: the tags teach the relevance.
+paper names as future work. Reading is soft and differentiable: the tags teach the relevance. The small network f can take back
+what the own picture has said wrongly; without it a model learned that later (one seed: dev F1 89.5 instead of 93.0 after
+six epochs).
 """
 
 from __future__ import annotations
@@ -91,6 +93,14 @@ class Pool:
         place = {id: index for index, id in enumerate(self.ids)}
         return torch.tensor([place.get(id, -1) for id in ids], dtype=torch.int64).to(device)
 
+    def own(self, ids: Sequence[str]) -> Tensor:
+        """Which pictures are some posts' own: (B, N) bool. A memory of past batches can hold a post's more than once."""
+        number = {id: index for index, id in enumerate(dict.fromkeys(ids))}
+        posts, pictures = (
+            torch.tensor([number.get(id, -1) for id in part], dtype=torch.int64) for part in (ids, self.ids)
+        )
+        return (posts[:, None] == pictures).to(self.keys.device, non_blocking=True)
+
     def readable(self, batch: Batch, own: bool = True) -> Tensor:
         """Which pictures each post of a batch may read, by the pool's rules: (B, N) bool.
 
@@ -104,8 +114,7 @@ class Pool:
         if self.rule is not None:
             allowed = allowed & self.rule(batch, self)
         if not own:
-            columns = torch.arange(len(self), device=allowed.device)
-            allowed = allowed & (self.places(batch.ids, allowed.device)[:, None] != columns)
+            allowed = allowed & ~self.own(batch.ids)
         return allowed
 
     def save(self, path: str | Path) -> None:
@@ -133,6 +142,8 @@ class Pool:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
             ids, days = tuple(json.loads(about["ids"])), json.loads(about["days"])
             pool = cls(**tensors, ids=ids, days=days, weights=about["weights"])
+            if {len(x) for x in tensors.values()} != {len(ids)}:
+                raise ValueError("its parts differ in length")
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise DataError(
                 f"{path} is no pool ({error}); build it again with model.pool(posts).save(path)."
@@ -190,7 +201,7 @@ class Reading:
     read: Tensor
     """r: (B, d) float32."""
     gate: Tensor
-    """(B, n, 1), in (0, 1): how much of it each token takes."""
+    """(B, n, 1), in [0, 1): how much of it each token takes; 0 where nothing is read."""
 
 
 class Reader(nn.Module):
@@ -205,6 +216,7 @@ class Reader(nn.Module):
         self.time = nn.Parameter(torch.tensor([1.0, 0.0])) if config.read_time else None
         self.null = nn.Linear(d, 1) if config.read_null else None
         self.value = nn.Linear(d, d, bias=False)
+        self.revise = nn.Sequential(nn.Linear(2 * d, 2 * d), nn.GELU(), nn.Linear(2 * d, d, bias=False))
         self.gate = nn.Linear(2 * d, 1)
         self.norm = nn.LayerNorm(d)
         if self.null is not None:
@@ -231,12 +243,15 @@ class Reader(nn.Module):
         """
         with torch.autocast(queries.device.type, enabled=False):
             scores = queries @ pool.keys.T
-            null = queries.new_full((len(queries), 1), FORBIDDEN) if self.null is None else self.null(queries)
+            # Without a learned score nothing loses to all that may be read, and is left where nothing may.
+            null = queries.new_full((len(queries), 1), FORBIDDEN / 2)
+            if self.null is not None:
+                null = self.null(queries) / temperature
             penalty = self.penalty(batch.times, pool.times)
             if penalty is not None:
                 scores = scores - penalty
         allowed = pool.readable(batch, own=self.config.reads_own)
-        scores = torch.cat([(scores / temperature).masked_fill(~allowed, FORBIDDEN), null / temperature], 1)
+        scores = torch.cat([(scores / temperature).masked_fill(~allowed, FORBIDDEN), null], 1)
         return scores if self.config.read_learned else scores.detach(), allowed
 
     def weigh(self, scores: Tensor, allowed: Tensor) -> Tensor:
@@ -257,6 +272,9 @@ class Reader(nn.Module):
         weights = self.weigh(scores, allowed)
         with torch.autocast(queries.device.type, enabled=False):
             read = weights[:, :-1] @ pool.values  # (B, d)
-        value = self.value(read)[:, None]  # (B, 1, d)
-        gate = torch.sigmoid(self.gate(torch.cat([text, value.expand(-1, text.shape[1], -1).to(text.dtype)], -1)))
-        return self.norm(text + gate * value), Reading(pool, scores, weights, read, gate)
+        value = self.value(read)[:, None].expand(-1, text.shape[1], -1)  # (B, n, d)
+        both = torch.cat([text, value.to(text.dtype)], -1)  # (B, n, 2d)
+        gate = (
+            torch.sigmoid(self.gate(both)) * weights[:, :-1].sum(1)[:, None, None]
+        )  # (B, n, 1): 0 where nothing is read
+        return self.norm(text + gate * (value + self.revise(both))), Reading(pool, scores, weights, read, gate)

@@ -24,6 +24,7 @@ from mgips.errors import DataError
 from mgips.model.crf import CRF
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_image_encoder, load_text_encoder
+from mgips.model.reading import Pool, Reader
 from mgips.training import parameter_groups
 
 LINES: list[str] = []
@@ -187,3 +188,48 @@ def test_useful_positions(benchmark, name):
     training, evaluation = benchmark.pedantic(both, rounds=1)
     tell(benchmark, f"useful ÷ padded text positions, training, {name}", training, 0.55, at_most=False)
     tell(benchmark, f"useful ÷ padded text positions, evaluation, {name}", evaluation, 0.90, at_most=False)
+
+
+@pytest.mark.parametrize("size", ["tiny", "base"])
+def test_reading_against_its_twin_without(benchmark, size):
+    """A step and a prediction of a model that reads over those of its twin that does not (variant own), and over those
+    of the paper's model; the pool is the batch in training, and holds 300 pictures when predicting."""
+    tweets = tinytweets(sizes=(332, 1, 1)).train
+    encoders = {} if size == "tiny" else {"text_encoder": RANDOM, "image_encoder": RANDOM}
+    models = {
+        name: MGIPS.build(dataclasses.replace(preset(size, name)[0], **encoders), tweets, seed=0).train()
+        for name in ("reads", "own", "full")
+    }
+    batch = models["reads"].batcher(tweets[:32] if size == "tiny" else tweets[:8])
+    pool = models["reads"].pool(tweets[32:] if size == "tiny" else tweets[32:64])
+
+    def step(name: str) -> None:
+        loss_of(models[name], batch).total.backward()
+
+    def predict(name: str) -> None:
+        with models[name].evaluating() as model:
+            model.decode(model(batch, pool=pool if name == "reads" else None), batch)
+
+    rounds = 7 if size == "tiny" else 3
+    for what, run in (("step", step), ("prediction", predict)):
+        for twin, goal in (("own", 1.15), ("full", 2.2)):
+            ours, theirs = in_turn(lambda run=run: run("reads"), lambda run=run, twin=twin: run(twin), rounds)
+            tell(benchmark, f"{what} of reads over {twin}, {size} size", ours / theirs, goal)
+    benchmark.pedantic(lambda: predict("reads"), rounds=1)
+
+
+def test_memory_of_a_large_pool(benchmark):
+    """Bytes of a pool of 100,000 pictures, in GB, and seconds to look 32 texts up in it, at the paper's width."""
+    d, count = 768, 100_000
+    keys = torch.nn.functional.normalize(torch.randn(count, d), dim=-1)
+    ids = tuple(map(str, range(count)))
+    pool = Pool(keys, torch.randn(count, d), torch.zeros(count).double(), torch.ones(count).bool(), ids)
+    size = sum(x.numel() * x.element_size() for x in vars(pool).values() if isinstance(x, torch.Tensor)) / 1e9
+    tell(benchmark, "GB of a pool of 100,000 pictures, d = 768", size, 0.7)
+    reader = Reader(d, preset("base", "reads")[0]).eval()
+    batch = MGIPS.build(preset("tiny")[0], tweets := tinytweets(sizes=(32, 1, 1)).train, seed=0).batcher(tweets)
+    queries = torch.nn.functional.normalize(torch.randn(32, d), dim=-1)
+    with torch.no_grad():
+        look = lambda: reader.weigh(*reader.score(queries, batch, pool, 0.1))  # noqa: E731
+        tell(benchmark, "seconds to look 32 texts up in it", min(seconds(look) for _ in range(3)), 2)
+        benchmark.pedantic(look, rounds=1)

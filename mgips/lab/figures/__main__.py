@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -10,9 +11,11 @@ import matplotlib
 from mgips.lab.figures import style
 from mgips.lab.figures.architecture import architecture
 from mgips.lab.figures.cases import fig9, fig10
+from mgips.lab.figures.dials import parts_dials, reading_dials, two_by_two
 from mgips.lab.figures.grids import fig6, fig7, fig8, protocol, switches, table2_text, table3
 from mgips.lab.figures.mining import fig5
 from mgips.lab.figures.probe import fig_probe
+from mgips.lab.figures.reading import captions, pools, reading, reading_controls
 from mgips.lab.figures.shared import write
 from mgips.lab.figures.tsne import fig11, fig11_html
 
@@ -30,6 +33,14 @@ FIGURES = {
     "probe_images": fig_probe,
     "protocol": protocol,
     "switches": switches,
+    "reading": reading,
+    "reading_pools": pools,
+    "reading_controls": reading_controls,
+    "reading_dials": reading_dials,
+    "parts_dials": parts_dials,
+    "two_by_two": two_by_two,
+    "captions_twitter2017": partial(captions, "twitter2017"),
+    "captions_twitter2015": partial(captions, "twitter2015"),
 }
 
 

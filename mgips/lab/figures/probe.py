@@ -19,12 +19,14 @@ from mgips.files import write_atomically
 from mgips.lab.figures import style
 from mgips.lab.figures.shared import CORPUS_LABELS, MARK, Results, caption, dot, of_grid, write
 from mgips.lab.figures.style import GREY, IMAGE, TEXT
+from mgips.lab.probe import NO_POOL
 from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_difference, t_interval
 
 SHOWN = {
     "same-type": "same-type\n(another post's)",
     "mined": "mined\n(best of the others)",
     "shuffled": "shuffled\n(any other post's)",
+    NO_POOL: "true, no pool\n(nothing is read)",
 }
 """What the figure adds to a condition's name."""
 PARTS = {
@@ -114,7 +116,9 @@ def _differences(rows: Sequence[dict[str, Any]]) -> dict[str, Difference]:
 def _draw(record: dict[str, Any], text: dict[str, Any] | None = None) -> Figure:
     swaps = _differences(record["conditions"])
     if swaps:
-        figure, axes = plt.subplots(1, 3, figsize=(13.6, 5.8), layout="constrained", width_ratios=(1.2, 0.9, 1.3))
+        figure, axes = plt.subplots(
+            1, 3, figsize=(13.6, max(5.8, 1.16 * len(swaps))), layout="constrained", width_ratios=(1.2, 0.9, 1.3)
+        )
         left, middle, right = axes
         _swaps(left, middle, swaps, record, text)
     else:
@@ -195,6 +199,7 @@ def finding(record: dict[str, Any]) -> str:
     swaps = _differences(record["conditions"])
     if not swaps:
         return "No picture could be swapped" if record["images"] else "The model has no images: nothing to swap"
+    alone = swaps.pop(NO_POOL, None)
     names = {verdict: [name for name in swaps if swaps[name].verdict == verdict] for verdict in MARK}
     sentences = [
         f"{_listed(names[verdict]).capitalize()} pictures {verb} {_points([swaps[name] for name in names[verdict]])}"
@@ -206,6 +211,9 @@ def finding(record: dict[str, Any]) -> str:
         sentences[0] += ": the model uses its images"
     if same := _listed(names[NO_DIFFERENCE]):
         sentences.append(f"{NO_DIFFERENCE.capitalize()} between F1 with {same} pictures and with the true ones")
+    if alone is not None:
+        effect = {"hurts": f" costs {_points([alone])}", "helps": f" gains {_points([alone])}"}
+        sentences.append(f"Reading no pool{effect.get(alone.verdict, f': {NO_DIFFERENCE}')}")
     return "\n".join(sentences)
 
 

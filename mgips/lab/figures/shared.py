@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from mgips.errors import DataError
 from mgips.files import write_atomically
 from mgips.lab.figures.style import CYCLE, GREY, LOSS
 from mgips.lab.grids import find_grid
@@ -39,26 +40,49 @@ def incomplete(name: str, corpus: str, folder: str | Path) -> Figure | None:
     return figure
 
 
-def of_grid(*grids: str, more: str = ""):
+def of_grid(*grids: str, more: str = "", partial: bool = False, elsewhere: Collection[str] = ()):
     """Turn `draw(results, corpus, folder)` into a figure's function of corpus and folder.
 
     It draws the runs of the first grid and adds their caption; where runs of any of the grids are missing, it says so.
+
+    Args:
+        more: a second line of the caption.
+        partial: draw what is there, and name what is missing in the caption; `draw` then gets only rows that have runs,
+            and returns None where they do not suffice.
+        elsewhere: rows of the first grid that are not missed, since `draw` finds their runs in another grid.
     """
 
-    def decorate(draw: Callable[[Results, str, str | Path], Figure]):
+    def decorate(draw: Callable[[Results, str, str | Path], Figure | None]):
         def drawn(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> Figure:
-            for name in grids:
-                if gap := incomplete(name, corpus, folder):
-                    return gap
-            results = load_results(grids[0], corpus, folder)
-            figure = draw(results, corpus, folder)
-            measured_on(figure, results, more)
+            gaps = {name: missing(name, corpus, folder) for name in grids}
+            gaps[grids[0]] = [run for run in gaps[grids[0]] if run.rsplit("-s", 1)[0] not in elsewhere]
+            lacking = next((name for name, runs in gaps.items() if runs), None)
+            results = {row: runs for row, runs in load_results(grids[0], corpus, folder).items() if runs}
+            figure = draw(results, corpus, folder) if not lacking or partial and results else None
+            if figure is None:
+                page = incomplete(lacking or grids[0], corpus, folder)
+                if page is None:
+                    raise DataError(
+                        f"The runs of {grids[0]} lack what this figure draws; remove their files, run it again."
+                    )
+                return page
+            measured_on(
+                figure,
+                results,
+                "\n".join([more] * bool(more) + [_lacks(*gap, corpus) for gap in gaps.items() if gap[1]]),
+            )
             return figure
 
         drawn.__name__, drawn.__doc__ = draw.__name__, draw.__doc__
         return drawn
 
     return decorate
+
+
+def _lacks(grid: str, runs: Sequence[str], corpus: str) -> str:
+    """One line for a caption."""
+    some = ", ".join(runs[:4]) + (", …" if len(runs) > 4 else "")
+    return f"Not yet run: {len(runs)} of this grid ({some}). mgips sweep {grid} --corpus {corpus}"
 
 
 def write(figure: Figure, folder: Path, name: str) -> None:

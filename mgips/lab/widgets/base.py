@@ -9,6 +9,7 @@ import itertools
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -17,13 +18,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
 
-from mgips.data.batch import Batch
+from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, MGIPSError
 from mgips.lab.figures import style
-from mgips.lab.figures.text import fitted, printable
+from mgips.lab.figures.text import fitted, flow, printable, text_width
 from mgips.lab.widgets.html import render
-from mgips.model.mgips import MGIPS, Output
+from mgips.model.mgips import MGIPS, READS_NOTHING, Output
+from mgips.model.pretrained import weights_hash
+from mgips.model.reading import Pool
+from mgips.model.shipped import load
+from mgips.run import Run
+
+Inspected = MGIPS | Run | str | Path
+"""What the inspectors take: a model, a run, or the folder or name of either."""
 
 FALLBACK_BYTES = 150_000
 """Largest picture that replaces a widget in a saved notebook."""
@@ -159,11 +167,22 @@ class Inspector(widgets.VBox):
 class ModelInspector(Inspector):
     """An inspector that runs a model on one post and draws the result. A subclass makes its controls and calls `begin`."""
 
-    def __init__(self, css_class: str, model: MGIPS, tweets: Sequence[Tweet]) -> None:
+    def __init__(
+        self, css_class: str, model: MGIPS, tweets: Sequence[Tweet], pool: Pool | Sequence[Tweet] | None = None
+    ) -> None:
+        """
+        Args:
+            pool: what a model that reads may read, see `pool_of`; the pictures of `tweets` by default.
+
+        Raises:
+            ConfigError: no posts.
+        """
         super().__init__(css_class)
         if not tweets:
             raise ConfigError("There are no posts to inspect; give at least one.")
         self.model, self.tweets = model, tuple(tweets)
+        self.pool = functools.cache(lambda model: pool_of(model, pool, self.tweets))
+        """What one of the models may read."""
         self._forward = functools.lru_cache(64)(self._run)  # of the posts that were shown last
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
@@ -201,7 +220,7 @@ class ModelInspector(Inspector):
     def _run(self, place: int) -> tuple[Batch, Output]:
         batch = self.model.batcher([self.tweets[place]])
         with self.model.evaluating():
-            return batch, self.model(batch.to(self.model.device), attention=True)
+            return batch, self.model(batch.to(self.model.device), attention=True, pool=self.pool(self.model))
 
     def pieces(self) -> list[str]:
         """The n word pieces of the shown post, as they can be printed."""
@@ -229,6 +248,23 @@ class Page(Figure):
         width, height = self.get_size_inches()
         line = fitted(line, min(room, width - self.margin - x), points)
         self.text(x / width, y / height, line, fontsize=points, parse_math=False, **text)
+
+    def passage(self, x: float, top: float, width: float, height: float, text: str, points: float = 8) -> None:
+        """Write a text from its upper left corner on, on as many lines of `width` as `height` has room for."""
+        wide, high = self.get_size_inches()
+        step, gap = points / 50, text_width("n n", points) - text_width("nn", points)
+        words = [fitted(word, width, points) for word in text.split()]
+        places = flow([text_width(word, points) / 0.96 for word in words], [gap] * len(words), width)
+        lines: dict[int, list[str]] = {}
+        for word, (_, line) in zip(words, places, strict=True):
+            lines.setdefault(line, []).append(word)
+        room = int(height / step)
+        shown = [" ".join(line) for line in lines.values()][:room]
+        if len(lines) > room:
+            shown[-1] += " …"
+        for number, line in enumerate(shown):
+            at = x / wide, (top - points / 72 - step * number) / high
+            self.text(*at, fitted(line, width, points), fontsize=points, parse_math=False)
 
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes without ticks and lines, for a picture; (x, y) is their lower left corner."""
@@ -260,6 +296,37 @@ def png(figure: Figure, limit: int | None = None) -> bytes:
         buffer = io.BytesIO()
         smaller.quantize(128).save(buffer, format="PNG", optimize=True)
     return buffer.getvalue()
+
+
+def loaded(model: Inspected) -> MGIPS:
+    """A model as it is, a run's, or the one of a folder or a name, such as that of a model which comes with the package.
+
+    Raises:
+        RunError: a folder or name without a model.
+    """
+    if isinstance(model, MGIPS):
+        return model
+    return model.model if isinstance(model, Run) else load(model)
+
+
+def pool_of(model: MGIPS, pool: Pool | Sequence[Tweet] | None, posts: Sequence[Tweet] | TweetDataset) -> Pool | None:
+    """What a model may read: `pool`, or the pictures of `posts` where that is None; None for a model that reads none.
+
+    Args:
+        pool: one that the model has built, or posts to build one from.
+
+    Raises:
+        ConfigError: a pool for a model that does not read, or one that other weights have built.
+    """
+    if pool is None:
+        return model.pool(posts) if model.reader is not None else None
+    if not isinstance(pool, Pool):
+        return model.pool(pool)
+    if model.reader is None:
+        raise ConfigError(READS_NOTHING)
+    if pool.weights != weights_hash(model):
+        raise ConfigError("This pool was built with other weights; build it with model.pool(posts).")
+    return pool.to(model.device)
 
 
 def find(tweets: Sequence[Tweet], wanted: str | int) -> int:

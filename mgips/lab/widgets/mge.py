@@ -11,19 +11,27 @@ from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
 from mgips.lab.figures import style
 from mgips.lab.figures.text import fitted
-from mgips.lab.widgets.base import USE_ARROWS, ModelInspector, Page, slider
+from mgips.lab.widgets.base import USE_ARROWS, Inspected, ModelInspector, Page, loaded, slider
 from mgips.model.interweave import MGEWeights
-from mgips.model.mgips import MGIPS
+from mgips.model.reading import Pool
 
 
 class MGEInspector(ModelInspector):
     """The row and column weights of every pass through the interweave module."""
 
-    def __init__(self, model: MGIPS, tweets: Sequence[Tweet]) -> None:
-        """Raises a ConfigError for a model without an interweave module, and where there are no posts."""
+    def __init__(self, model: Inspected, tweets: Sequence[Tweet], pool: Pool | Sequence[Tweet] | None = None) -> None:
+        """
+        Args:
+            model: a model, a run, or the folder or name of either.
+            pool: what a model that reads may read; the pictures of `tweets` by default. It is read after this module.
+
+        Raises:
+            ConfigError: a model without an interweave module, or no posts.
+        """
+        model = loaded(model)
         if model.interweave is None:
             raise ConfigError("This model has no interweave module (mgi=False, or no images): there are no weights.")
-        super().__init__("mgips-mge", model, tweets)
+        super().__init__("mgips-mge", model, tweets, pool)
         self.guides = [weights.guide for weights in self._weights()]
         self.passes = [f"{'X' if guide == 'image' else 'T'}{i // 2 + 1}" for i, guide in enumerate(self.guides)]
         """The result of each pass, in order: X1, T1, X2, … (eqs 10-11)."""

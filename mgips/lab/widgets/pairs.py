@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import bisect
 import io
+import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
-import numpy as np
 import torch
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from mgips.config import CAPTIONS
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import TYPES, Corpus, Tweet
 from mgips.data.spans import spans
@@ -24,11 +26,24 @@ from mgips.errors import ConfigError
 from mgips.files import write_atomically
 from mgips.lab.figures import show, style
 from mgips.lab.figures.text import fitted
+from mgips.lab.pools import READ
 from mgips.lab.precision import split_hubs, split_precision
-from mgips.lab.widgets.base import Button, Inspector, Page, control, find, look, post_slider
+from mgips.lab.widgets.base import (
+    Button,
+    Inspected,
+    Inspector,
+    Page,
+    control,
+    find,
+    loaded,
+    look,
+    pool_of,
+    post_slider,
+)
 from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
 from mgips.model.mgips import MGIPS
+from mgips.model.reading import Pool
 from mgips.run import Run
 
 if TYPE_CHECKING:
@@ -39,34 +54,39 @@ OWN_IMAGE = "related", "unrelated", "missing"
 
 
 def inspect_pairs(
-    model_or_run: MGIPS | Run | str | Path,
+    model_or_run: Inspected,
     corpus: Corpus,
     split: str = "test",
     k: int | None = None,
     k_max: int = K_MAX,
     progress: bool = True,
+    pool: Pool | Sequence[Tweet] | None = None,
 ) -> PairInspector:
     """Mine a split of a corpus and look at the mined images.
 
+    For a model that reads the images are ranked by relevance and time together, as it does itself, and each comes with
+    the weight with which it is read.
+
     Args:
-        model_or_run: a model, a finished run, or the folder or hub name of either. The mined images are kept in a
-            run's folder, where the next call finds them.
+        model_or_run: a model, a finished run, or the folder or name of either, as `mgips.load` takes them. The mined
+            images are kept in a run's folder, where the next call finds them.
         k: K to start with; the model's by default.
         k_max: the largest K on the slider.
+        pool: what a model that reads may read, a pool or posts to build one from; by default the split's own pictures.
+            The images shown are the split's, whatever is in the pool.
 
     Raises:
-        ConfigError: a model that mines nothing, no such split or an empty one, or a K that the split cannot fill.
+        ConfigError: a model that mines nothing, no such split or an empty one, a K that the split cannot fill, or a
+            pool for a model that does not read or that other weights have built.
         RunError: a folder or name without a model.
     """
     cache = data = None
+    model = loaded(model_or_run)
     if isinstance(model_or_run, Run):
-        model, cache, data = model_or_run.model, model_or_run.folder, model_or_run.data.get(split)
-    elif isinstance(model_or_run, MGIPS):
-        model = model_or_run
-    else:
-        model = MGIPS.from_pretrained(model_or_run)
-        cache = Path(model_or_run) if Path(model_or_run).is_dir() else None
-    if not model.config.contrast:
+        cache, data = model_or_run.folder, model_or_run.data.get(split)
+    elif not isinstance(model_or_run, MGIPS) and Path(model_or_run).is_dir():
+        cache = Path(model_or_run)
+    if model.image_head is None:
         raise ConfigError(MINES_NOTHING)
     if split not in corpus.splits:
         raise ConfigError(f"There is no split {split!r}; the splits are {', '.join(corpus.splits)}.")
@@ -75,13 +95,48 @@ def inspect_pairs(
         raise ConfigError(f"The {split} split of {corpus.name} is empty; there is nothing to inspect.")
     if data is None or data.tweets is not tweets:
         data = TweetDataset(tweets, model.batcher, progress)
-    assert data.crops is not None, "a model that mines has images"
-    candidates = torch.from_numpy(np.array(data.crops.has_image, dtype=bool)) | model.config.mine_missing
+    pool = pool_of(model, pool, data)
+    candidates = data.has_image | (model.config.mine_missing and model.reader is None)
     minable = int(candidates.sum())
     k = model.config.k if k is None else k
     mining = mine_dataset(model, data, max(k, min(k_max, minable)), cache, progress=progress)
-    name = f"{corpus.name}-{split}"
-    return PairInspector(tweets, model.predict_dataset(data), mining, k, name, candidates)
+    predicted, read = _predict(model, data, mining, pool)
+    captions = model.config.image_encoder == CAPTIONS
+    return PairInspector(tweets, predicted, mining, k, f"{corpus.name}-{split}", candidates, read, captions)
+
+
+@dataclass(frozen=True)
+class Read:
+    """The weights with which each of N posts reads the images mined for it; what a post reads sums to 1."""
+
+    mined: Tensor
+    """(N, K) float32; 0 for an image that is dropped, or is not in the pool."""
+    own: Tensor
+    """(N,) float32: of its own image."""
+    nothing: Tensor
+    """(N,) float32: of reading nothing."""
+    size: int
+    """Images in the pool."""
+
+
+def _predict(model: MGIPS, data: TweetDataset, mining: Mined, pool: Pool | None) -> tuple[list[list[str]], Read | None]:
+    """The tags of N posts, and what they read to get there; None for a model that reads nothing."""
+    if pool is None:
+        return model.predict_dataset(data), None
+    tags: list[list[str]] = [[] for _ in range(len(data))]
+    columns = pool.places([tweet.id for tweet in data.tweets])  # (N,), -1 for a post that is not in the pool
+    mined, own, nothing = torch.zeros(mining.index.shape), torch.zeros(len(data)), torch.zeros(len(data))
+    for indices, batch, out in model.outputs(data, pool=pool):
+        for index, path in zip(indices, model.decode(out, batch), strict=True):
+            tags[index] = path
+        assert out.reading is not None
+        weights = out.reading.weights.float().cpu()
+        weights, nothing[indices] = weights[:, :-1], weights[:, -1]
+        weights = torch.cat([weights, torch.zeros(len(indices), 1)], 1)  # where -1 points to
+        chosen = mining.index[indices]
+        mined[indices] = weights.gather(1, (columns[chosen].where(chosen >= 0, -1)) % weights.shape[1])
+        own[indices] = weights.gather(1, columns[indices, None] % weights.shape[1])[:, 0]
+    return tags, Read(mined, own, nothing, len(pool))
 
 
 class PairInspector(Inspector):
@@ -95,16 +150,20 @@ class PairInspector(Inspector):
         k: int,
         name: str = "split",
         candidates: Tensor | None = None,
+        read: Read | None = None,
+        captions: bool = False,
     ) -> None:
         """N posts, the predicted tags of each, and the images mined for each, at least K.
 
         Args:
             name: names the export.
             candidates: (N,) bool, the images that could be mined; all by default.
+            read: with which weights they are read, where they are.
+            captions: whether captions stand for images; they are then shown in their place.
         """
         super().__init__("mgips-pairs")
         self.tweets, self.mining, self.name = tuple(tweets), mining, name
-        self._candidates = candidates
+        self.read, self._captions, self._candidates = read, captions, candidates
         self._summaries: dict[int, list[str]] = {}
         self.gold = [spans(tweet.words, tweet.tags) for tweet in tweets]
         self.predicted = [spans(tweet.words, tags) for tweet, tags in zip(tweets, predicted, strict=True)]
@@ -115,6 +174,12 @@ class PairInspector(Inspector):
         found = ([pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in zip(index, score, strict=True))
         self._images = [[(i, own[i]), *pairs] for i, pairs in enumerate(found)]
         """For each post the places and scores of the images: its own, then the mined ones, the best first."""
+        rows = [] if read is None else torch.cat([read.own[:, None], read.mined], 1).tolist()
+        self._weights = [
+            dict(zip((i for i, _ in images), row, strict=False))
+            for images, row in zip(self._images, rows, strict=False)
+        ]
+        """For each post the weights with which these are read, by place; empty where nothing is."""
         self._thumbnail = thumbnails(self.tweets)
         self._kinds = [self._kinds_of(place) for place in range(len(self.tweets))]
         """For each post the values of the filters that choose it."""
@@ -154,7 +219,8 @@ class PairInspector(Inspector):
         return [self.tweets[place].id for place in self._visible]
 
     def summary(self, k: int | None = None) -> list[str]:
-        """The whole split in two lines, whatever the filters: is what was mined relevant, where that is known; and hubs.
+        """The whole split in some lines, whatever the filters: is what was mined relevant, where that is known; hubs;
+        and what is read, by a model that reads.
 
         Args:
             k: K; the shown one by default.
@@ -184,7 +250,34 @@ class PairInspector(Inspector):
         top = f"the ten most mined images fill {found.top_ten:.0%} of all places (chance {chance.top_ten:.0%})"
         skewness = f"skewness of N_k {found.skewness:.1f} (chance {chance.skewness:.1f})"
         lines.append(f"Hubs, K = {k}: {top}, {skewness}")
-        return lines
+        return [*lines, *self._reads(k)]
+
+    def _reads(self, k: int) -> list[str]:
+        """What is read, over the whole split: how many of the shown pairs are relevant, and where the weight goes."""
+        if self.read is None:
+            return []
+        lines, places = [], range(len(self.tweets))
+        pairs = [(i, other, self._weights[i][other]) for i in places for other, _ in self._images[i][1 : k + 1]]
+        if self.knows_truth:
+            fits = [bool(self._relevant(i, other)) for i, other, _ in pairs]
+            others = [fit for fit, (i, other, _) in zip(fits, pairs, strict=True) if other != i]
+            read = [fit for fit, (*_, weight) in zip(fits, pairs, strict=True) if weight >= READ]
+            weights = [weight for *_, weight in pairs]
+            lines.append(
+                f"Of the {len(fits):,} shown pairs {_share(fits)} truly fit, own left out {_share(others)}; "
+                f"of the {len(read):,} that are read {_share(read)}, by weight {_share(fits, weights)}"
+            )
+        ends = torch.tensor([self._ends(i, k) for i in places]).mean(0).tolist()
+        named = zip(("the shown", "others of the pool", "nothing"), ends, strict=True)
+        parts = ", ".join(f"{name} {share:.0%}" for name, share in named)
+        return [*lines, f"Mean weight in reading a pool of {self.read.size:,}: {parts}"]
+
+    def _ends(self, place: int, k: int) -> tuple[float, float, float]:
+        """Where a post's weight goes when it reads: to its own image and the K mined ones, to others, to nothing."""
+        assert self.read is not None
+        shown = sum(self._weights[place][other] for other in {other for other, _ in self._images[place][: k + 1]})
+        nothing = float(self.read.nothing[place])
+        return shown, max(0.0, 1 - shown - nothing), nothing
 
     def select(self, post: str | int) -> None:
         """Show a post, by its id or its place in the split; a ConfigError says that there is none.
@@ -197,7 +290,7 @@ class PairInspector(Inspector):
         """The posts that pass the filters as a table: a row for each post and each of its K images.
 
         Columns: id, rank (from 1), mined (id), score, own (whether it is the post's own image), relevant (None where
-        that is not known).
+        that is not known); and weight, with which it is read, for a model that reads.
         """
         import pandas as pd
 
@@ -206,7 +299,12 @@ class PairInspector(Inspector):
             for place in self._visible
             for rank, (other, score) in enumerate(self._mined(place), 1)
         ]
-        return pd.DataFrame(rows, columns=["id", "rank", "mined", "score", "own", "relevant"])
+        table = pd.DataFrame(rows, columns=["id", "rank", "mined", "score", "own", "relevant"])
+        if self.read is not None:
+            table["weight"] = [
+                self._weights[place][other] for place in self._visible for other, _ in self._mined(place)
+            ]
+        return table
 
     def to_csv(self, path: str | Path) -> Path:
         """`to_frame` as a CSV file in UTF-8.
@@ -241,10 +339,19 @@ class PairInspector(Inspector):
         later = [place for place in self._visible if place > self._at]
         places = list(dict.fromkeys([self._at, *later, *self._visible]))[:count]
         summary = self.summary(k)
-        cell, gap, left, head, text, foot = 1.25, 0.12, 0.15, 0.46 + 0.17 * len(summary), 0.66, 0.48  # inches
+        more = 0 if self.read is None else 0.17  # a line below the post, and one below each image
+        cell, gap, left, head, text, foot = (
+            1.25,
+            0.12,
+            0.15,
+            0.46 + 0.17 * len(summary),
+            0.66 + more,
+            0.48 + more,
+        )  # inches
         rows = [self._images[place][: k + 1] for place in places]
         pictures = [[Image.open(io.BytesIO(self._thumbnail(other)[0])) for other, _ in row] for row in rows]
-        heights = [cell * min(1, max(picture.height / picture.width for picture in row)) for row in pictures]
+        shapes = [[1.0 if self._captions else picture.height / picture.width for picture in row] for row in pictures]
+        heights = [cell * min(1, max(row)) for row in shapes]
         plural = "s" if len(places) > 1 else ""
         framed = "; green frame: relevant" if self.knows_truth else ""
         title = f"The post's own image and the K = {k} mined for its text, {len(places)} post{plural}{framed}"
@@ -259,19 +366,25 @@ class PairInspector(Inspector):
             gold = marked(tweet.words, self.gold[place]) if tweet.tags else "(not labelled)"
             predicted = marked(tweet.words, self.predicted[place])
             sheet.write(left, top - 0.14, tweet.id, 8, weight="bold")
-            for y, name, content in ((top - 0.32, "gold", gold), (top - 0.49, "predicted", predicted)):
+            reads = [] if self.read is None else [(top - 0.66, "reads", self._reading(place, k))]
+            for y, name, content in ((top - 0.32, "gold", gold), (top - 0.49, "predicted", predicted), *reads):
                 sheet.write(left, y, name, 8, color=style.GREY)
                 sheet.write(left + 0.68, y, content, 8)
             for rank, ((other, score), picture) in enumerate(zip(row, shown, strict=True)):
                 x, y = left + rank * (cell + gap), top - text - height
                 axes = sheet.panel(x, y, cell, height)
-                axes.imshow(picture)
+                if self._captions:
+                    sheet.passage(x + 0.06, y + height - 0.06, cell - 0.1, height - 0.1, self._caption(other))
+                else:
+                    axes.imshow(picture)
                 known = self._relevant(place, other) if rank else None
                 frame = GOOD if known else PALE if rank else INK
                 axes.spines[:].set(visible=True, color=frame, linewidth=2)
                 sign = {True: "  ✓ relevant", False: "  ✗ not", None: ""}[known]
                 name = f"{rank}" if rank else f"own, rank {self._own_rank[place]:,}"
                 caption = f"{name}: {score:.2f}{sign}\n{fitted(self.tweets[other].id, cell, 7.5)}"
+                if self.read is not None:
+                    caption += f"\n{_with(self._weights[place][other])}"
                 below = (x + cell / 2) / wide, (y - 0.06) / high
                 sheet.text(*below, caption, ha="center", va="top", fontsize=7.5, parse_math=False)
             top -= text + height + foot
@@ -290,9 +403,12 @@ class PairInspector(Inspector):
         images = []
         for other, score in self._mined(self._at):
             truth = {True: ", relevant", False: ", not relevant", None: ""}[self._relevant(self._at, other)]
-            images.append(f"{self.tweets[other].id} ({score:.2f}{truth})")
+            read = "" if self.read is None else f", {_with(self._weights[self._at][other])}"
+            images.append(f"{self.tweets[other].id} ({score:.2f}{truth}{read})")
         words = shortened(" ".join(self.selected.words), 120)
-        return f"Post {self.selected.id}: {words} — mined images: {', '.join(images)}. {'. '.join(self.summary())}"
+        reads = [] if self.read is None else [f"Reads {self._reading(self._at, self.k)}"]
+        sentences = ". ".join([*reads, *self.summary()])
+        return f"Post {self.selected.id}: {words} — mined images: {', '.join(images)}. {sentences}"
 
     # ---- facts about each post ----
 
@@ -302,7 +418,7 @@ class PairInspector(Inspector):
         kinds = {ANY, *(entity.type for entity in (gold if tweet.tags else predicted))}
         if tweet.tags:
             kinds.add("right" if gold == predicted else "wrong")
-        if tweet.image is None and not tweet.crops:
+        if not tweet.caption if self._captions else tweet.image is None and not tweet.crops:
             kinds.add("missing")
         elif self.knows_truth:
             kinds.add("related" if tweet.truth is not None and tweet.truth.related else "unrelated")
@@ -311,6 +427,14 @@ class PairInspector(Inspector):
     def _mined(self, place: int) -> list[tuple[int, float]]:
         """The places and scores of a post's K images, the best first."""
         return self._images[place][1 : self.k + 1]
+
+    def _reading(self, place: int, k: int) -> str:
+        """Where a post's weight goes when it reads."""
+        shown, others, nothing = self._ends(place, k)
+        return f"nothing: {nothing:.0%}; the images shown: {shown:.0%}; others of the pool: {others:.0%}"
+
+    def _caption(self, place: int) -> str:
+        return self.tweets[place].caption or "(no caption)"
 
     def _relevant(self, place: int, other: int) -> bool | None:
         return relevant(self.tweets[place], self.tweets[other]) if self.knows_truth else None
@@ -396,7 +520,6 @@ class PairInspector(Inspector):
             self._position.disabled = not count
             self._previous.disabled = self._position.value == 1
             self._next.disabled = self._position.value == max(1, count)
-        self._post_view.value = self._post(self._at)
         self._own_view.value = self._card(self._at)
         self._draw_cards()
 
@@ -406,6 +529,7 @@ class PairInspector(Inspector):
         self._status.value = render("place", note=note, summary=self.summary(), **counts)
 
     def _draw_cards(self) -> None:
+        self._post_view.value = self._post(self._at)  # what is read of the shown depends on K
         for rank, box in enumerate(self._pool, 1):
             box.layout.display = None if rank <= len(self.mined) else "none"
         self._say()
@@ -421,11 +545,26 @@ class PairInspector(Inspector):
         kinds = self._kinds[place]
         image = next((kind for kind in OWN_IMAGE if kind in kinds), "") if self.knows_truth else ""
         tags = {"gold": self.gold[place], "predicted": self.predicted[place], "right": "right" in kinds}
-        return render("post", tweet=self.tweets[place], image=image, **tags)
+        reads = "" if self.read is None else self._reading(place, self.k)
+        return render("post", tweet=self.tweets[place], image=image, reads=reads, **tags)
 
     def _card(self, place: int, rank: int = 0) -> Markup:
         """The card of a mined image, by its rank from 1, or of the post's own image."""
         other, score = self._images[place][rank]
         image = {"thumbnail": self._thumbnail(other), "own": other == place, "relevant": self._relevant(place, other)}
         numbers = {"rank": rank, "score": score, "own_rank": self._own_rank[place], "count": len(self.tweets)}
+        image["caption"] = self._caption(other) if self._captions else None
+        image["read"] = "" if self.read is None else _with(self._weights[place][other])
         return render("card", tweet=self.tweets[other], **image, **numbers)
+
+
+def _with(weight: float) -> str:
+    """A weight in words."""
+    return f"read with {weight:.0%}" if weight else "not read"
+
+
+def _share(chosen: Sequence[bool], weights: Sequence[float] | None = None) -> str:
+    """The share of those that are chosen, of all or of all their weights."""
+    weights = [1.0] * len(chosen) if weights is None else weights
+    total = sum(weights)
+    return f"{sum(itertools.compress(weights, chosen)) / total:.0%}" if total else "none"

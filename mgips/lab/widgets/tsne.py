@@ -26,19 +26,19 @@ from mgips.lab.representation import (
     purity,
     tsne,
 )
-from mgips.lab.widgets.base import USE_ARROWS, Inspector, Page, control, slider
+from mgips.lab.widgets.base import USE_ARROWS, Inspected, Inspector, Page, control, loaded, slider
 from mgips.lab.widgets.html import render, shortened
-from mgips.model.mgips import MGIPS
 
 PERPLEXITIES = (2, 5, 10, 20, 30, 50, 100)
 ITERATIONS = 400
 """Of t-SNE. 1,000, its default, move few points after that and take more than twice as long."""
 
 
-def inspect_tsne(model: MGIPS, corpus: Corpus, split: str = "test", limit: int = 500) -> TSNEInspector:
+def inspect_tsne(model: Inspected, corpus: Corpus, split: str = "test", limit: int = 500) -> TSNEInspector:
     """Look at the entity vectors of a split at each step through a model, in 2D and in 3D.
 
     Args:
+        model: a model, a run, or the folder or name of either.
         limit: entities shown, spread evenly over the split; t-SNE takes seconds for some hundreds and minutes for
             thousands.
 
@@ -48,6 +48,7 @@ def inspect_tsne(model: MGIPS, corpus: Corpus, split: str = "test", limit: int =
     """
     if split not in corpus.splits:
         raise ConfigError(f"There is no split {split!r}; the splits are {', '.join(corpus.splits)}.")
+    model = loaded(model)
     vectors = entity_vectors(model, TweetDataset(corpus.splits[split], model.batcher, progress=False))
     count = min(len(vectors), limit)
     if count <= NEIGHBOURS:
