@@ -28,6 +28,7 @@ from mgips.data.tinytweets.truth import oracle
 from mgips.errors import ConfigError, MGIPSError
 from mgips.evaluate import split_score
 from mgips.files import write_atomically
+from mgips.lab.grids import SLOWER
 from mgips.lab.pools import PoolReading, read_pool
 from mgips.lab.precision import mining_precision
 from mgips.lab.stats import counts_f1
@@ -57,7 +58,7 @@ class Recipe:
 RECIPES = {
     "tiny-text": Recipe("text"),
     "tiny-full": Recipe("full"),
-    "tiny-reads": Recipe("reads", "tinytweets:train=4800", {"epochs": 10}),
+    "tiny-reads": Recipe("reads", "tinytweets:train=4800", SLOWER),
 }
 POOLS = {
     "split": "all pictures of the test split",

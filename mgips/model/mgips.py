@@ -187,7 +187,7 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
             self.image_gate = PrePostGate(d, config.gate) if fused_contrast else None
         self.text_head = ContrastHead(d, config.pooling, config.contrast_norm) if config.relates else None
         compared = config.contrast or (config.relates and config.read_by == "image")
-        self.image_head = ContrastHead(d, "mean", config.contrast_norm) if compared else None
+        self.image_head = ContrastHead(d, config.pooling, config.contrast_norm) if compared else None
         learned = config.relates and config.learned_temperature
         self.learned_temperature = Temperature(config.temperature) if learned else None
         self.reader = Reader(d, config) if config.read != "off" else None
