@@ -108,6 +108,8 @@ def reader():
     model = variant_model("reads")
     with torch.no_grad():
         model.reader.time[0] = 0.02
+        model.reader.null.bias.fill_(-1.0)  # or a random model may read nothing
+        model.learned_temperature.log.fill_(-4.2)  # sparser
     return model
 
 
@@ -166,7 +168,7 @@ def test_the_share_of_shown_pairs_that_fit_is_counted_and_shown(reader, days):
 
 
 def test_a_pool_can_be_given_and_what_is_not_in_it_is_not_read(reader, days):
-    half = days.test[:20]
+    half = days.test[1::2]
     for pool in (half, reader.pool(half)):
         pairs = inspect_pairs(reader, days, progress=False, pool=pool)
         table = pairs.to_frame()

@@ -158,6 +158,8 @@ def probe(
         ConfigError: no such split, an empty one, or posts without tags.
     """
     tweets = corpus.labelled(split)
+    if model.config.image_encoder == CAPTIONS:  # a picture that it does not see is nothing to exchange
+        tweets = tuple(replace(tweet, image=None, crops=()) for tweet in tweets)
     data = TweetDataset(tweets, model.batcher, progress)
     pool = model.pool(data) if model.reader is not None else None
     truth = model.predict_dataset(data, pool=pool)
