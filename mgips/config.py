@@ -91,7 +91,7 @@ class ModelConfig:
 
     # ---- relevance otherwise than in the paper ----
     pooling: Literal["mean", "attention"] = "mean"
-    """How a text becomes one vector for the contrast: the mean of its pieces, or a learned weight for each."""
+    """How each side becomes one vector for the contrast: the mean of its positions, or a learned weight for each."""
     contrast_norm: bool = False
     """A LayerNorm in both contrastive heads, before their linear layer."""
     symmetric: bool = False

@@ -103,3 +103,4 @@ def test_reading_never_waits_for_the_device(changes):
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert model.reader.value.weight.grad is not None
