@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # what an editor sees; at run time each name is imported when
     from mgips.model.mgips import MGIPS as MGIPS
     from mgips.model.shipped import load as load
     from mgips.run import Run as Run
+    from mgips.tagger import Entity as Entity
+    from mgips.tagger import Tagger as Tagger
     from mgips.training import Step as Step
     from mgips.training import Trainer as Trainer
     from mgips.training import train as train
@@ -41,6 +43,7 @@ _HOMES = {
     "mgips.model.mgips": ("MGIPS",),
     "mgips.model.shipped": ("load",),
     "mgips.run": ("Run",),
+    "mgips.tagger": ("Entity", "Tagger"),
     "mgips.training": ("Step", "Trainer", "train"),
 }
 

@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | probe | predict | pool | sweep | audit | doctor | demo`.
+"""`python -m mgips train | evaluate | probe | predict | inspect | export | pool | sweep | audit | split | crops | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -13,23 +13,25 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union
 
 import tyro
 
-from mgips.config import PRESETS, VARIANTS, ModelConfig, TrainConfig, preset
-from mgips.errors import ConfigError, MGIPSError
+from mgips.config import PRESETS, RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.errors import ConfigError, DataError, MGIPSError
 
 if TYPE_CHECKING:
-    from mgips import MGIPS, Corpus
+    from mgips import MGIPS, Corpus, Tweet
 
-LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinja2")
+LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinja2", "nbformat")
 """Packages that only `mgips[lab]` brings."""
 CorpusName = Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
 Root = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
 Whose = Literal["split", "train", "split+train", "none"]
+CorpusPath = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CORPUS")]
 RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
@@ -69,6 +71,7 @@ class Train:
             f"\nEpoch {run.epoch} of {len(run.history)} has the best dev F1, {100 * run.dev.f1:.2f}. Test:\n{run.test}"
         )
         print(f"\nRun folder: {run.folder}")
+        print(f"Next: {shlex.join(['mgips', 'predict', str(run.folder)])} FILE.jsonl, or --text … --image …")
         return 0
 
 
@@ -156,58 +159,147 @@ class Probe(Posts):
 
 @dataclass(kw_only=True)
 class Predict(Posts):
-    """Find the entities in a text with a photo, or in a split of a corpus."""
+    """Find the entities in a file of posts, in a text with a photo, or in a split of a corpus.
+
+    Prints, or writes, a line of JSON a post: its spans with their characters, their words and how probable they are.
+    """
 
     run: RunPath
     """A run folder, a saved model's folder, or a model's name on the hub."""
+    posts: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE]")] = None
+    """Posts in JSON Lines (text or words, image), a table (.csv) or CoNLL; tags that they may have are left alone."""
     corpus: CorpusName | None = None
-    """Predict a split of this corpus instead of a text."""
+    """A split of this corpus instead of a file."""
     text: str | None = None
-    """One post's text."""
+    """One post's text instead of a file."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Its photo."""
+    detector: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
+    """Find the crops of photos that have none with this detector, as `mgips crops` does; otherwise the whole photo
+    stands in for them."""
+    recipe: Literal["umgf", "hvpnet"] = "umgf"
+    """What the detector looks for, see `mgips crops`."""
     pool: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """For a model that reads: what `mgips pool` wrote; otherwise RUN/pool.safetensors, or the split's own pictures."""
+    """For a model that reads: what `mgips pool` wrote; otherwise RUN/pool.safetensors, or the posts' own pictures."""
     time: float | None = None
     """When the text was posted, in days as its pool counts them; otherwise time counts for nothing."""
-    output: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Write the predicted tags here, in the corpora's own format."""
+    batch_size: int = 32
+    """Posts at a time."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write the answers here, batch by batch; in the corpora's own format where the name ends as theirs do (.txt)."""
 
     def __call__(self) -> int:
         from mgips.data.conll import write_conll
         from mgips.data.corpus import Tweet
+        from mgips.data.load import load_corpus
         from mgips.data.pictures import open_picture
-        from mgips.data.spans import spans
+        from mgips.data.twitter import ENDINGS
+        from mgips.model.detector import load_detector
         from mgips.model.reading import Pool
+        from mgips.tagger import Tagger
 
-        if (self.text is None) == (self.corpus is None):
-            raise ConfigError("Give either --text (with --image) or --corpus.")
+        if sum(given is not None for given in (self.posts, self.text, self.corpus)) != 1:
+            raise ConfigError("Give one of: a FILE of posts, --text (with --image), or --corpus.")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}; it must be a whole number in [1, inf).")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
+        model = load_model(self.run)
         if self.text is not None:
             tweet = Tweet.from_text(self.text, self.image)
-            tweets = (tweet if self.time is None else dataclasses.replace(tweet, time=self.time),)
-            model = load_model(self.run)
+            tweets: Sequence[Tweet] = [tweet if self.time is None else dataclasses.replace(tweet, time=self.time)]
+        elif self.posts is not None:
+            if not self.posts.is_file():
+                raise DataError(f"{self.posts} is no file; name one with posts.")
+            tweets = load_corpus(self.posts).train
         else:
-            model, corpus = load(self.run, self.corpus, self.root)
-            tweets = corpus.splits[self.split]
+            tweets = load_corpus(str(self.corpus), self.root).splits[self.split]
+        tweets = [dataclasses.replace(tweet, tags=()) for tweet in tweets]
         pool: Any = None
         if self.pool is not None:
             pool = Pool.load(self.pool)
         elif model.reader is not None:
             saved = self.run / "pool.safetensors"
-            pool = tweets if self.text is None else Pool.load(saved) if saved.exists() else None
-        predicted = model.predict(tweets, pool=pool)
-        if self.output is not None:
-            labelled = [dataclasses.replace(t, tags=tuple(tags)) for t, tags in zip(tweets, predicted, strict=True)]
-            write_conll(labelled, self.output)
-            print(f"{len(tweets):,} posts written to {self.output}")
+            pool = tweets if self.corpus is not None else Pool.load(saved) if saved.exists() else None
+        detector = None if self.detector is None else load_detector(self.detector)
+        tagger = Tagger(model, pool, self.batch_size, detector, self.recipe)
+        if self.out is not None and self.out.suffix in ENDINGS:
+            predicted = model.predict(tweets, self.batch_size, progress=True, pool=tagger.pool)
+            write_conll(
+                [dataclasses.replace(t, tags=tuple(p)) for t, p in zip(tweets, predicted, strict=True)], self.out
+            )
+        else:
+            with contextlib.ExitStack() as stack:
+                file = None if self.out is None else stack.enter_context(writable(self.out))
+                for tweet, entities in tagger.stream(tweets, progress=file is not None):
+                    given = {"text": tweet.text} if tweet.text else {"words": tweet.words}
+                    row = {"id": tweet.id, **given, "spans": [dataclasses.asdict(entity) for entity in entities]}
+                    print(json.dumps(row, ensure_ascii=False), file=file)
+        for problem in tagger.problems:
+            print(problem, file=sys.stderr)
+        if self.out is not None:
+            print(f"{len(tweets):,} posts written to {self.out}")
+            print(f"Next: {shlex.join(['mgips', 'inspect', str(self.run)])}")
+        return 0
+
+
+def writable(path: Path) -> TextIO:
+    """A text file to write, with its folder."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror}).") from error
+
+
+@dataclass(kw_only=True)
+class Inspect:
+    """Open the inspectors on a trained model in JupyterLab: mined pairs, attention, weights, swapped pictures, t-SNE."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    corpus: CorpusName | None = None
+    """Whose posts are shown; otherwise those that the model was trained and tested on."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the notebook goes; otherwise inspect.ipynb in the run folder. One that is there is opened as it is."""
+    open: bool = True
+    """--no-open leaves the notebook and does not start JupyterLab."""
+
+    def __call__(self) -> int:
+        import subprocess
+
+        from mgips.lab.inspection import write_inspection
+
+        model, _, place = load_with_place(self.run, self.corpus, self.root)
+        out = self.out or (self.run if self.run.is_dir() else Path()) / "inspect.ipynb"
+        if not out.exists():
+            root = None if self.root is None else self.root.resolve()
+            run = self.run.resolve() if self.run.exists() else self.run
+            write_inspection(out, run, model, place, root)
+        print(f"The notebook: {out}")
+        if not self.open:
+            print(f"Next: {shlex.join(['jupyter', 'lab', str(out)])}")
             return 0
-        for tweet, tags in zip(tweets, predicted, strict=True):
-            entities = [
-                {"type": s.type, "text": s.text, "start": s.start, "end": s.end} for s in spans(tweet.words, tags)
-            ]
-            print(json.dumps({"id": tweet.id, "words": tweet.words, "entities": entities}, ensure_ascii=False))
+        return subprocess.call([sys.executable, "-m", "jupyterlab", str(out)])
+
+
+@dataclass(kw_only=True)
+class Export:
+    """Write a model's forward pass as an ONNX graph, for runtimes without torch; needs `mgips[onnx]`."""
+
+    run: RunPath
+    """A run folder, a saved model's folder, or a model's name on the hub."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("model.onnx")
+    """Where it goes. Its inputs and output: `mgips.model.export`."""
+
+    def __call__(self) -> int:
+        import mgips
+        from mgips.model.export import export_onnx
+
+        export_onnx(mgips.load(self.run), self.out)
+        print(f"The graph of the emissions is in {self.out}; decoding them is left to you (`mgips.model.export`).")
         return 0
 
 
@@ -237,12 +329,12 @@ class Audit:
     Exit status 1 if an image of the test split is also in train.
     """
 
-    corpus: CorpusName = "tinytweets"
-    """tinytweets, twitter2015, twitter2017, or a folder in their layout."""
+    corpus: CorpusPath = "tinytweets"
+    """tinytweets, twitter2015, twitter2017, or a folder or file of posts."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     text_encoder: str | None = None
-    """Hub name or folder: its tokenizer counts the posts that are cut."""
+    """Hub name or folder: its tokenizer counts the posts that are cut. Otherwise the vocabulary of a random start does."""
     max_length: int = 40
     """Word pieces with [CLS] and [SEP], as in training."""
     json: bool = False
@@ -251,16 +343,116 @@ class Audit:
     def __call__(self) -> int:
         from mgips.data.load import load_corpus
         from mgips.lab.audit import audit
+        from mgips.model.pretrained import load_tokenizer
 
         corpus = load_corpus(self.corpus, self.root)
-        tokenizer = None
-        if self.text_encoder is not None:
-            from mgips.model.pretrained import load_tokenizer
-
-            tokenizer = load_tokenizer(ModelConfig(text_encoder=self.text_encoder))
+        tokenizer = load_tokenizer(ModelConfig(text_encoder=self.text_encoder or RANDOM), corpus.train)
         report = audit(corpus, tokenizer, self.max_length)
         print(json.dumps(report.to_dict(), indent=2, ensure_ascii=False) if self.json else report.to_text())
         return 1 if report.leaks else 0
+
+
+@dataclass
+class Split:
+    """Make train, dev and test from posts in one heap, so that nothing in dev or test was seen in training.
+
+    Posts of one id, group, picture or text stay together; so do those of one day, where every post has a time.
+    """
+
+    corpus: CorpusPath
+    """A file or folder of posts, or any other corpus."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
+    """Where train.jsonl, dev.jsonl and test.jsonl go."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Of train, dev and test."""
+    mix_days: bool = False
+    """Do not keep the posts of a day together."""
+    seed: int = 0
+    """Seeds what goes where."""
+
+    def __call__(self) -> int:
+        from mgips.data.jsonlines import write_jsonl
+        from mgips.data.load import load_corpus
+        from mgips.data.splitting import split_corpus
+
+        files = {split: self.out / f"{split}.jsonl" for split in ("train", "dev", "test")}
+        there = next((file for file in files.values() if file.exists()), None)
+        if there is not None:
+            raise ConfigError(f"{there} is there already; name another folder, or remove it.")
+        corpus = load_corpus(self.corpus, self.root)
+        tweets = [tweet for split in corpus.splits.values() for tweet in split]
+        made = split_corpus(tweets, self.shares, False if self.mix_days else None, self.seed)
+        for split, file in files.items():
+            write_jsonl(made.splits[split], file)
+            print(f"{len(made.splits[split]):6,} posts in {file}")
+        print(*made.notes)
+        print(f"Next: {shlex.join(['mgips', 'audit', str(self.out)])}")
+        return 0
+
+
+@dataclass
+class Crops:
+    """Find the crops of a corpus's photos with a zero-shot detector, and leave their boxes in the corpus's folder.
+
+    For posts that come without published crops; on a GPU where there is one. A run that was stopped goes on where it was.
+    """
+
+    corpus: CorpusPath
+    """twitter2015, twitter2017, or a folder or file of posts."""
+    root: Root = None
+    """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    detector: Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")] = "google/owlv2-base-patch16-ensemble"
+    """OWLv2 or Grounding DINO: hub name or folder."""
+    recipe: Literal["umgf", "hvpnet"] = "umgf"
+    """What is looked for: the names of the corpus's entity types, or each post's noun phrases."""
+    threshold: float | None = None
+    """A box is kept where the detector's confidence is higher; otherwise what the detector's authors use."""
+    batch_size: int = 8
+    """Photos at a time."""
+    splits: tuple[Literal["train", "dev", "test"], ...] = ("train", "dev", "test")
+    """Only these splits."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Where the boxes go; otherwise boxes.jsonl in the corpus's folder, which is read with the corpus."""
+    anew: bool = False
+    """Replace a file that is there."""
+
+    def __call__(self) -> int:
+        from mgips.data.boxes import FILE, growing_boxes
+        from mgips.data.corpus import Cropped
+        from mgips.data.crops import CROPS
+        from mgips.data.load import load_corpus
+        from mgips.model.detector import find_boxes, load_detector, make_recipe
+
+        if self.batch_size < 1:
+            raise ConfigError(f"The batch size is {self.batch_size}; give 1 or more.")
+        corpus = load_corpus(self.corpus, self.root)
+        if corpus.source is None:
+            raise ConfigError(f"{corpus.name} is drawn and its crops with it; name a corpus with photos.")
+        own = (corpus.source if corpus.source.is_dir() else corpus.source.parent) / FILE
+        out = self.out or own
+        tweets = [tweet for split in dict.fromkeys(self.splits) for tweet in corpus.splits[split]]
+        files = [tweet for tweet in tweets if isinstance(tweet.image, str | Path)]
+        bare = [tweet for tweet in files if all(isinstance(crop, Cropped) for crop in tweet.crops)]
+        print(f"{len(bare):,} of {len(tweets):,} posts have a photo and no published crops.")
+        if bare:
+            detector = load_detector(self.detector)
+            recipe = make_recipe(self.recipe, detector, corpus.types, self.threshold)
+            boxes, add = growing_boxes(out, recipe.to_dict(), self.anew)
+            for post in find_boxes(bare, detector, recipe, self.batch_size, boxes):
+                if post.fault:
+                    print(post.fault)
+                add(post)
+            found = [post for post in map(boxes.of, bare) if post is not None]
+            count = sum(len(post.boxes[:CROPS]) for post in found)
+            lacking = CROPS * len(found) - count
+            print(f"{count:,} crops by boxes; the whole photo stands in for the other {lacking:,}. File: {out}")
+            if out.resolve() != own.resolve():
+                print(f"It is read with the corpus as {own}.")
+        root = [] if self.root is None else ["--root", str(self.root)]
+        print(f"Next: {shlex.join(['mgips', 'train', '--corpus', self.corpus, *root])}")
+        return 0
 
 
 @dataclass
@@ -313,15 +505,33 @@ class Sweep:
 
 @dataclass
 class Doctor:
-    """Print which packages, device, data, encoders and browser are found, and how to get what is missing."""
+    """Say what is wrong with a run; without one, which packages, device, data, encoders and browser are found.
 
+    Exit status 1 if something is wrong with the run.
+    """
+
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
+    """A run folder, finished or not, or a saved model; otherwise the installation is looked at."""
+    corpus: CorpusName | None = None
+    """For a run: otherwise the one that it was trained on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    json: bool = False
+    """Print JSON instead of lines."""
 
     def __call__(self) -> int:
+        if self.run is not None:
+            from mgips.lab.diagnosis import diagnose
+
+            diagnosis = diagnose(self.run, self.corpus, self.root)
+            print(json.dumps(diagnosis.to_dict(), indent=2, ensure_ascii=False) if self.json else diagnosis)
+            return 1 if diagnosis.wrong else 0
         from mgips.lab.doctor import check, report
 
-        print(report(check(self.root)))
+        if self.corpus is not None:
+            raise ConfigError("--corpus is for a run; name its folder too.")
+        checks = check(self.root)
+        print(json.dumps([dataclasses.asdict(one) for one in checks], indent=2) if self.json else report(checks))
         return 0
 
 
@@ -351,18 +561,25 @@ def load_model(run: Path) -> MGIPS:
 
 def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus]:
     """A trained model, and a corpus by name: the one it was trained on by default."""
+    model, found, _ = load_with_place(run, corpus, root)
+    return model, found
+
+
+def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus, str]:
+    """The same, with the name or place that the corpus has."""
     from mgips import load_corpus
 
     model = load_model(run)
     recorded = recorded_corpus(run)
-    name = corpus or (recorded or {}).get("name")
+    name = corpus or (recorded or {}).get("source") or (recorded or {}).get("name")
     if name is None:
         raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
-    return model, load_corpus(name, root)
+    place = str(Path(name).resolve()) if Path(name).exists() else name
+    return model, load_corpus(name, root), place
 
 
 def recorded_corpus(run: Path) -> dict[str, Any] | None:
-    """Name and hash of the corpus that a run or a model of the package was trained on; None where that is not recorded."""
+    """Name, place and hash of the corpus that a run or a model of the package was trained on; None where that is not recorded."""
     from mgips.model.shipped import located
 
     records = (Path(located(run)) / name for name in ("run.json", "card.json"))
@@ -383,7 +600,8 @@ def train_defaults(arguments: list[str]) -> Train:
 
 
 COMMANDS: dict[type, Any] = dict.fromkeys(
-    (Train, Evaluate, Probe, Predict, PoolOf, Sweep, Audit, Doctor, Demo), tyro.MISSING_NONPROP
+    (Train, Evaluate, Probe, Predict, Inspect, Export, PoolOf, Sweep, Audit, Split, Crops, Doctor, Demo),
+    tyro.MISSING_NONPROP,
 )
 
 
@@ -429,4 +647,7 @@ def _how_to_resume(arguments: list[str]) -> str:
         return f" Go on with: {shlex.join(['mgips', *arguments, *['--resume'][: '--resume' not in arguments]])}"
     if arguments[:1] == ["sweep"]:
         return f" Finished runs are kept. Go on with: {shlex.join(['mgips', *arguments])}"
+    if arguments[:1] == ["crops"]:
+        rest = [argument for argument in arguments if argument != "--anew"]
+        return f" Boxes found so far are kept. Go on with: {shlex.join(['mgips', *rest])}"
     return ""

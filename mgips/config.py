@@ -1,16 +1,24 @@
 """Every hyper-parameter (§4.3 and the places where the paper is silent), in two frozen dataclasses.
 
 The defaults are the paper's; a value that the paper leaves out says where it comes from. The command
-line is generated from these fields, so a field's docstring is also its help text.
+line is generated from these fields, so a field's docstring is also its help text. A field's type says what
+it may hold: a number's has its range, and both classes refuse anything else.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
+import reprlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import tyro
 
 from mgips.errors import ConfigError
+from mgips.labels import TYPES, check_types
 
 RANDOM = "random"
 """In place of an encoder's name: start that tower from random weights."""
@@ -21,33 +29,67 @@ WORDS, CHARACTERS = "words", "words+characters"
 
 
 @dataclass(frozen=True)
+class Range:
+    """Where a number must lie: an interval "[a, b)" with a, or "(a, b)" without it."""
+
+    interval: str
+
+    def __contains__(self, value: float) -> bool:
+        low, high = (float(end) for end in self.interval[1:-1].split(","))
+        return (low <= value if self.interval[0] == "[" else low < value) and value < high
+
+
+def within(interval: str) -> tuple[Range, Any]:
+    """A number's range for its type, and for the command line's help."""
+    return Range(interval), tyro.conf.arg(metavar=interval)
+
+
+Count = Annotated[int, *within("[1, inf)")]
+CountOrZero = Annotated[int, *within("[0, inf)")]
+Length = Annotated[int, *within("[3, inf)")]
+"""[CLS], one piece and [SEP] need 3."""
+Seed = Annotated[int, *within("[0, 4294967296)")]
+"""What numpy takes."""
+Positive = Annotated[float, *within("(0, inf)")]
+NotNegative = Annotated[float, *within("[0, inf)")]
+Share = Annotated[float, *within("[0, 1)")]
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """What the model is. Defaults: the paper's full model on BERT-base and CLIP ViT-B/32."""
 
+    types: tuple[str, ...] = TYPES
+    """Entity types; training takes those of its corpus."""
+
     # ---- encoders (§4.3) ----
     text_encoder: str = "google-bert/bert-base-uncased"
-    """Hub name or folder of a BERT-family encoder; "random" for the sizes below; "words" or "words+characters" for
-    vectors of words (Table 2's BiLSTM rows)."""
+    """Hub name or folder of a text encoder: BERT, RoBERTa, BERTweet, XLM-R or ModernBERT; "random" for the sizes below;
+    "words" or "words+characters" for vectors of words (Table 2's BiLSTM rows)."""
     image_encoder: str = "openai/clip-vit-base-patch32"
-    """Hub name or folder of a CLIP vision encoder; "random" for the text tower's sizes; "captions" to read the posts'
-    captions in place of their pictures, by a second encoder like the text tower's."""
-    hidden_size: int = 768
+    """Hub name or folder of an image encoder with the text encoder's depth, width and heads: CLIP, SigLIP, SigLIP 2,
+    DINOv2 or DINOv3; "random" for the text tower's sizes; "captions" to read the posts' captions in place of their
+    pictures, by a second encoder like the text tower's."""
+    hidden_size: Count = 768
     """d, for a random start; a pretrained encoder brings its own."""
-    num_layers: int = 12
+    num_layers: Count = 12
     """Layers of each tower, for a random start."""
-    num_heads: int = 12
+    num_heads: Count = 12
     """Attention heads of each tower, for a random start."""
-    intermediate_size: int = 3072
+    intermediate_size: Count = 3072
     """Feed-forward width of each tower, for a random start."""
-    dropout: float = 0.1
+    dropout: Share = 0.1
     """In the classifier, the fusion and random-start towers; pretrained towers keep their own."""
 
     # ---- input (§3.1) ----
-    max_length: int = 40
+    max_length: Length = 40
     """n: word pieces with [CLS] and [SEP]; words past it are predicted O, and gold is never cut."""
-    crop_size: int = 128
+    overlap: CountOrZero = 0
+    """Words that two windows of a longer text share: each word is then predicted from the window with the most around it.
+    0 cuts the text, as the paper does."""
+    crop_size: Count = 128
     """Side of each visual-grounding crop, in pixels."""
-    patch_size: int = 32
+    patch_size: Count = 32
     """Side of a patch, for a random start; crop_size // patch_size patches a side."""
 
     # ---- the parts, each with its switch (Tables 2-3) ----
@@ -67,9 +109,9 @@ class ModelConfig:
     """Column-grained weights: one per feature; or eq. 6 as printed, a constant 1; or none."""
     weight_scale: Literal["sum", "mean"] = "sum"
     """Row and column weights sum to 1 (the paper), or average 1 (times length, times d)."""
-    interweave_encoders: int = 1
+    interweave_encoders: Count = 1
     """L of eqs 10-11; the weights are shared across them."""
-    mge_ffn_ratio: float = 1.0
+    mge_ffn_ratio: Positive = 1.0
     """Width of f3's feed-forward over d. The paper is silent; 1 keeps the fusion's cost small."""
     gate: Literal["vector", "scalar"] = "vector"
     """Pre-post gate per feature (eq. 12) or one number per token (the authors' code)."""
@@ -77,9 +119,9 @@ class ModelConfig:
     """§3.4: implicit-positive-sample loss, eq. 16."""
     cl_loss: bool = True
     """§3.4: standard contrastive loss, eq. 17."""
-    k: int = 3
+    k: Count = 3
     """K: implicit positives per text. A last batch of fewer tweets takes them all."""
-    temperature: float = 0.5
+    temperature: Positive = 0.5
     """τ of eqs 16-17. Not in the paper; 0.5 is the authors' code."""
     contrast_on: Literal["fused", "unimodal"] = "fused"
     """Contrast the gated features (the paper), or the towers' outputs before they meet
@@ -111,7 +153,7 @@ class ModelConfig:
     """A learned score stands for reading nothing."""
     read_own: bool = True
     """A post's own picture may be one of those that are read."""
-    read_days: int | None = None
+    read_days: CountOrZero | None = None
     """Read only pictures at most so many days before or after; None for any."""
     read_by: Literal["image", "text"] = "image"
     """What a post's text is compared with: other posts' images, or their texts."""
@@ -121,9 +163,17 @@ class ModelConfig:
     """The relevance is also learned from the tags. Off: from the contrastive losses alone."""
 
     def __post_init__(self) -> None:
-        _check(self, k="[1, inf)", temperature="(0, inf)", interweave_encoders="[1, inf)", mge_ffn_ratio="(0, inf)")
-        _check(self, max_length="[3, inf)", dropout="[0, 1)")  # [CLS], one piece and [SEP] need 3
-        for large, small in (("hidden_size", "num_heads"), ("crop_size", "patch_size")):
+        if isinstance(self.types, list):
+            object.__setattr__(self, "types", tuple(self.types))  # JSON gives a list
+        _check(self)
+        check_types(self.types)
+        if self.overlap not in (allowed := Range(f"[0, {self.max_length - 2})")):
+            raise ConfigError(
+                f"overlap is {self.overlap}; at max_length {self.max_length} it must be {_wanted(allowed)}."
+            )
+        # A pretrained image encoder brings its own patch size (mgips.model.pretrained.check_fit).
+        patches = [("crop_size", "patch_size")] if self.image_encoder == RANDOM else []
+        for large, small in (("hidden_size", "num_heads"), *patches):
             if getattr(self, large) % getattr(self, small):
                 raise ConfigError(
                     f"{large} {getattr(self, large)} is not a multiple of {small} {getattr(self, small)}."
@@ -136,6 +186,10 @@ class ModelConfig:
             raise ConfigError(
                 "Reading mined pictures needs a relevance from before the towers meet; use images=True and "
                 'contrast_on="unimodal".'
+            )
+        if self.bilstm and self.text_encoder in (RANDOM, WORDS, CHARACTERS) and self.hidden_size % 2:
+            raise ConfigError(
+                f"hidden_size is {self.hidden_size}; a BiLSTM needs an even one, half for each direction."
             )
         if self.bio_constraint and not self.crf:
             raise ConfigError("bio_constraint is a constraint on the CRF's paths; use crf=True.")
@@ -164,62 +218,107 @@ class ModelConfig:
 class TrainConfig:
     """How the model is trained. Defaults: §4.3, and the authors' code where the paper is silent."""
 
-    epochs: int = 40
+    epochs: Count = 40
     """Epochs of the K study; the paper gives no other number."""
-    batch_size: int = 32
-    """Tweets per step and process. Not in the paper."""
-    lr_text: float = 5e-5
-    """Text tower."""
-    lr_image: float = 3e-5
+    batch_size: Count = 32
+    """Tweets per batch and process: the candidates of the contrastive losses. Not in the paper."""
+    accumulate: Count = 1
+    """Batches per step, whose gradients are averaged. Each contrasts its own tweets alone, so that more of them save the
+    memory of a larger batch but do not widen what is mined from."""
+    gradient_checkpointing: bool = False
+    """Compute the towers' layers a second time in the backward pass instead of keeping what they computed: the same
+    gradients from less memory, in more time."""
+    lr_text: NotNegative = 5e-5
+    """Text tower. A rate of 0 leaves its part as it is."""
+    lr_image: NotNegative = 3e-5
     """Image tower."""
-    lr_fusion: float = 5e-5
+    lr_fusion: NotNegative = 5e-5
     """MGEs and gates: the text tower's rate, as in the authors' code."""
-    lr_contrast: float = 4.5e-3
+    lr_contrast: NotNegative = 4.5e-3
     """The two contrastive heads (the authors' code)."""
-    lr_head: float = 5e-2
+    lr_head: NotNegative = 5e-2
     """Classifier and CRF (the authors' code)."""
-    weight_decay: float = 1e-2
+    weight_decay: NotNegative = 1e-2
     """AdamW's, on matrices; biases and norms have none."""
-    warmup_ratio: float = 0.06
+    warmup_ratio: Share = 0.06
     """Share of all steps spent warming up; then a linear decay to 0."""
-    max_grad_norm: float = 1.0
+    max_grad_norm: NotNegative = 1.0
     """Gradient-norm clipping; 0 turns it off."""
-    patience: int = 0
+    patience: CountOrZero = 0
     """Stop after this many epochs without a better dev F1; 0 never stops early."""
-    ips_warmup: int = 0
+    ips_warmup: CountOrZero = 0
     """Epochs on own pictures alone, before self-mined positives enter the loss."""
-    memory: int = 0
+    memory: CountOrZero = 0
     """Past batches whose pictures may be read as well in training, in half of the steps; 0 reads the batch only."""
-    strangers: float = 0.0
+    strangers: Share = 0.0
     """Share of the steps whose pool lacks the batch's own pictures, so that reading nothing is learned too."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds weights, batches and dropout."""
     precision: Literal["no", "bf16"] = "no"
     """Mixed precision, as accelerate names it."""
     cpu: bool = False
     """Stay on the CPU even where a GPU is found."""
-    checkpoint_every: int = 0
+    checkpoint_every: CountOrZero = 0
     """Steps between resumable checkpoints; 0 writes one after each epoch."""
-    log_every: int = 20
+    log_every: Count = 20
     """Steps between reads of the loss: the only time a training step waits for the device."""
-    num_workers: int = 0
+    num_workers: CountOrZero = 0
     """DataLoader workers that assemble batches."""
     tensorboard: bool = False
     """Also log to TensorBoard in the run folder (needs the tensorboard package)."""
 
     def __post_init__(self) -> None:
-        _check(self, epochs="[1, inf)", batch_size="[1, inf)", log_every="[1, inf)", warmup_ratio="[0, 1)")
-        _check(self, ips_warmup="[0, inf)", memory="[0, inf)", strangers="[0, 1)")
+        _check(self)
 
 
-def _check(config: ModelConfig | TrainConfig, **intervals: str) -> None:
-    """Refuse settings outside their interval, such as "(0, inf)"."""
-    for name, interval in intervals.items():
-        low, high = (float(end) for end in interval[1:-1].split(","))
+def _check(config: ModelConfig | TrainConfig) -> None:
+    """Refuse a field whose value its type does not allow.
+
+    Raises:
+        ConfigError: naming the first such field, its value, and what it may be.
+    """
+    for name, hint in _types(type(config)).items():
         value = getattr(config, name)
-        inside = low <= value if interval[0] == "[" else low < value
-        if not (inside and value < high):
-            raise ConfigError(f"{name} is {value}; it must lie in {interval}.")
+        if not _allows(hint, value):
+            raise ConfigError(f"{name} is {reprlib.repr(value)}; it must be {_wanted(hint)}.")
+
+
+@functools.cache
+def _types(config: type[ModelConfig | TrainConfig]) -> dict[str, Any]:
+    """Each field's type, with its range."""
+    return get_type_hints(config, include_extras=True)
+
+
+def _allows(hint: Any, value: Any) -> bool:
+    """Whether a type allows a value: a whole number where a number is meant, but neither True for 1 nor a text."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if kind is Annotated:
+        return _allows(parts[0], value) and all(value in part for part in parts[1:] if isinstance(part, Range))
+    if kind is Literal:
+        return isinstance(value, str) and value in parts
+    if kind in (Union, UnionType):
+        return any(_allows(part, value) for part in parts)
+    if kind is tuple:
+        return isinstance(value, tuple) and all(_allows(parts[0], item) for item in value)
+    if hint in (int, float):
+        return isinstance(value, (int, hint)) and not isinstance(value, bool)  # a bool is an int
+    return isinstance(value, hint)
+
+
+def _wanted(hint: Any) -> str:
+    """What a type allows, as the end of a sentence."""
+    kind, parts = get_origin(hint), get_args(hint)
+    if isinstance(hint, Range):
+        return f"in {hint.interval}"
+    if kind is Annotated:
+        return " ".join([_wanted(parts[0]), *(_wanted(part) for part in parts[1:] if isinstance(part, Range))])
+    if kind is Literal:
+        return " or ".join(map(json.dumps, parts))
+    if kind in (Union, UnionType):
+        return " or ".join(map(_wanted, parts))
+    if kind is tuple:
+        return f"a tuple of {_wanted(parts[0])}"
+    return {int: "a whole number", float: "a number", bool: "True or False", str: "text", type(None): "None"}[hint]
 
 
 PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
@@ -238,6 +337,16 @@ PRESETS: dict[str, tuple[ModelConfig, TrainConfig]] = {
     ),
     # The paper's towers.
     "base": (ModelConfig(), TrainConfig()),
+    # A text tower that was trained on tweets, of the same size. It reads up to 128 pieces.
+    "bertweet": (ModelConfig(text_encoder="vinai/bertweet-base"), TrainConfig()),
+    # The large towers: XLM-R and CLIP ViT-L/14, whose patches ask for crops of a multiple of 14. Not from the paper.
+    "large": (
+        ModelConfig(
+            text_encoder="FacebookAI/xlm-roberta-large", image_encoder="openai/clip-vit-large-patch14",
+            crop_size=112,
+        ),
+        TrainConfig(lr_text=7e-6, lr_image=7e-6),
+    ),
 }  # fmt: skip
 
 # No pretrained tower: high learning rates and dropout 0.5.

@@ -15,8 +15,8 @@ from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2
 
 from mgips.data.batch import TweetDataset
-from mgips.data.corpus import TYPES
 from mgips.errors import MGIPSError
+from mgips.labels import in_order
 from mgips.model.mgips import MGIPS
 
 Scheme = Literal["default", "strict"]
@@ -82,8 +82,8 @@ def score(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], sch
         numbers = float(row["precision"]), float(row["recall"]), float(row["f1-score"])
         return Score(*numbers, int(row["support"]), scheme, **more)
 
-    kinds = [*TYPES, *sorted(k for k in report if k not in TYPES and not k.endswith(" avg"))]
-    return as_score(report["micro avg"], per_type={kind: as_score(report[kind]) for kind in kinds if kind in report})
+    kinds = in_order(kind for kind in report if not kind.endswith(" avg"))  # a type has no blank
+    return as_score(report["micro avg"], per_type={kind: as_score(report[kind]) for kind in kinds})
 
 
 def predict_split(model: MGIPS, data: TweetDataset, batch_size: int = 64) -> list[list[str]]:

@@ -6,7 +6,9 @@ A run folder is a saved model (`MGIPS.from_pretrained(folder)`) and the record o
     config.json, tokenizer…, model.safetensors    the weights of the best dev F1 so far
     metrics.jsonl       one line per epoch
     checkpoint.pt       everything needed to resume; removed when the run is complete
+    stopped.json        where a loss or a gradient was not finite, and what came before it
     pool.safetensors    the pictures that the test split was read with, for a model that reads
+    README.md           the model card
     results.json        dev and test scores of the chosen epoch: written last
 """
 
@@ -29,9 +31,11 @@ from accelerate.state import AcceleratorState
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from mgips.config import TrainConfig
+from mgips.card import model_card
+from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
+from mgips.data.load import NAMES
 from mgips.errors import ConfigError, RunError
 from mgips.evaluate import Score
 from mgips.files import replacing
@@ -39,6 +43,8 @@ from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.version import __version__
 
+SAME_BITS = ("gradient_checkpointing", "log_every", "checkpoint_every", "num_workers", "tensorboard")
+"""Settings that may change when a run is resumed: its result stays the same to the bit."""
 PACKAGES = ("torch", "transformers", "accelerate", "pytorch-crf", "seqeval", "numpy", "pillow")
 """Whose versions are recorded with each run."""
 
@@ -93,13 +99,18 @@ class RunFolder:
             ) from error
         before = json.loads(run_json.read_text(encoding="utf-8"))
         now = json.loads(json.dumps(description))
-        for part in ("corpus", "model", "train"):
-            if before[part] != now[part]:
-                differs = sorted(k for k in now[part] if before[part].get(k) != now[part][k])
+        before["corpus"], now["corpus"] = ({"sha256": told["corpus"]["sha256"]} for told in (before, now))
+        for part, defaults in (("corpus", {}), ("model", vars(ModelConfig())), ("train", vars(TrainConfig()))):
+            # A setting that the version which began the run did not have is as it was then, and one that changes no bit
+            # of the result may change.
+            told = json.loads(json.dumps(defaults)) | before[part]
+            differs = sorted(k for k in now[part] if told.get(k) != now[part][k] and k not in SAME_BITS)
+            if differs:
                 raise RunError(
                     f"The run in {self.path} was started with another {part} ({', '.join(differs)}); "
                     "resume it with the same settings, or choose another folder."
                 )
+        (self.path / "stopped.json").unlink(missing_ok=True)  # written again if it happens again
         checkpoint = self.path / "checkpoint.pt"
         if not checkpoint.exists():
             return None
@@ -143,10 +154,18 @@ class RunFolder:
         """Replace metrics.jsonl."""
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
 
+    def write_stop(self, found: dict[str, Any]) -> None:
+        """Write stopped.json: why a run could not go on."""
+        self._write("stopped.json", json_bytes(found))
+
     def finish(self, run: Run) -> None:
         """Write the results and drop the checkpoint: the run is complete."""
         seconds = round(sum(line["seconds"] for line in run.history), 1)
         results = {"epoch": run.epoch, "seconds": seconds, "dev": run.dev.to_dict(), "test": run.test.to_dict()}
+        described = json.loads((self.path / "run.json").read_text(encoding="utf-8")) if self.writer else {}
+        if described:
+            run.model.card = model_card(self.path.resolve().name, described, results)
+            self._write("README.md", run.model.card.encode())
         self._write("results.json", json_bytes(results))
         if self.writer:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
@@ -166,8 +185,10 @@ def describe_run(corpus: Corpus, model: MGIPS, config: TrainConfig, accelerator:
     """What a number needs beside it: configuration, versions, device, data hash."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
+    # A published corpus is found by its name, wherever it is; any other by its place.
+    place = {"source": str(corpus.source.resolve())} if corpus.source and corpus.name not in NAMES else {}
     return {
-        "corpus": {"name": corpus.name, "sha256": corpus.fingerprint(), "notes": list(corpus.notes)},
+        "corpus": {"name": corpus.name, **place, "sha256": corpus.fingerprint(), "notes": list(corpus.notes)},
         "model": dataclasses.asdict(model.config),
         "train": dataclasses.asdict(config),
         "parameters": sum(p.numel() for p in model.parameters()),

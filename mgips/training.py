@@ -11,6 +11,7 @@ run = trainer.finish()
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import signal
 import threading
@@ -30,6 +31,7 @@ from tqdm.auto import tqdm
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import Batch, TweetDataset, training_batches
 from mgips.data.corpus import Corpus
+from mgips.data.windows import in_windows
 from mgips.errors import ConfigError, RunError
 from mgips.evaluate import split_score
 from mgips.model.mgips import MGIPS, Loss
@@ -57,10 +59,11 @@ class Step:
     """Steps done, this one included."""
     epoch: int
     """Counted from 1."""
-    batch: Batch
-    """What it was computed from, on the device."""
+    batches: list[Batch]
+    """What it was computed from, on the device: one, or as many as are accumulated; an epoch's last step has the rest."""
     loss: Loss
-    """Its terms, without their gradients, still on the device: reading one waits for it."""
+    """Its terms, averaged over the batches, and the last batch's contrast: without their gradients, still on the device.
+    Reading one waits for it."""
     norm: Tensor
     """Norm of the gradient before clipping, on the device."""
     scores: dict[str, Any] | None
@@ -101,8 +104,11 @@ class Trainer:
         self.config = config = config or TrainConfig()
         self.accelerator = accelerator = fresh_accelerator(config)
         set_seed(config.seed)
-        self.model = model if isinstance(model, MGIPS) else MGIPS.build(model, corpus.train)
+        if not isinstance(model, MGIPS):
+            model = MGIPS.build(replace(model, types=corpus.types or model.types), corpus.train)
+        self.model = model
         check_corpus(corpus, self.model.config, config)
+        self.model.encoder.gradient_checkpointing = config.gradient_checkpointing
         self.corpus = corpus
         self.folder: RunFolder | None = None
         state = None
@@ -114,8 +120,11 @@ class Trainer:
                     self.model.save_description(self.folder.path)
             state = broadcast_object_list([state])[0]
 
-        self.data = {name: TweetDataset(split, self.model.batcher, progress) for name, split in corpus.splits.items()}
-        self.steps_per_epoch = len(self._epoch_batches(0))
+        splits, overlap = dict(corpus.splits), self.model.config.overlap
+        if overlap:
+            splits["train"] = tuple(in_windows(corpus.train, self.model.batcher, overlap))
+        self.data = {name: TweetDataset(split, self.model.batcher, progress) for name, split in splits.items()}
+        self.steps_per_epoch = math.ceil(len(self._epoch_batches(0)) / config.accumulate)
         total = self.steps_per_epoch * config.epochs
         optimizer = torch.optim.AdamW(parameter_groups(self.model, config))
         self.schedule = linear_schedule(optimizer, total, config.warmup_ratio)
@@ -165,40 +174,34 @@ class Trainer:
         self._end_epoch_if_due()
         if self.finished:
             raise RunError("This run is over; finish() gives its test scores, and a new Trainer trains on.")
-        started, accelerator = time.perf_counter(), self.accelerator
-        batch = self._next_batch()
+        started = time.perf_counter()
+        batches = self._next_batches()
         with uninterrupted():
             set_rng(self._rng)
             self._wrapped.train()
-            with accelerator.autocast():
-                out = self._wrapped(batch, **self._pool())
-                loss = self.model.loss(out, batch, self_mined=self.number >= self._warm)
-            total = loss.total
-            if self.model.reader is not None and accelerator.num_processes > 1:
-                # Each process waits for the gradient of every weight, and among strangers some have none.
-                total = total + 0 * sum(p.sum() for p in self.model.parameters())
-            accelerator.backward(total)
+            totals, losses, own = zip(*(self._backward(batch, batches) for batch in batches), strict=True)
             limit = self.config.max_grad_norm or math.inf
-            norm: Tensor = accelerator.clip_grad_norm_(self._wrapped.parameters(), limit)  # pyright: ignore
+            norm: Tensor = self.accelerator.clip_grad_norm_(self._wrapped.parameters(), limit)  # pyright: ignore
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
             self.number += 1
-            loss = loss.detached()
-            for name, value in loss.terms.items():
+            terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
+            for name, value in terms.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
-            self._guard.add(total.detach(), norm, batch.ids)
-            self._remember(out.own)
+            self._guard.add(torch.stack(totals).mean(), norm, tuple(id for batch in batches for id in batch.ids))
+            for pool in own:
+                self._remember(pool)
             self._rng = rng_state()
             self._seconds += time.perf_counter() - started
             self._bar.update()
         if self._guard.due:
-            self._bar.set_postfix(loss=f"{self._guard.check():.3f}")
+            self._bar.set_postfix(loss=f"{self._checked():.3f}")
         epoch = math.ceil(self.number / self.steps_per_epoch)
         scores = self._end_epoch_if_due()
         if scores is None and self.config.checkpoint_every and self.number % self.config.checkpoint_every == 0:
             self.save()
-        return Step(self.number, epoch, batch, loss, norm, scores)
+        return Step(self.number, epoch, batches, Loss(terms, losses[-1].contrast), norm, scores)
 
     def save(self) -> None:
         """Write a checkpoint to continue from. Nothing without a run folder.
@@ -206,7 +209,7 @@ class Trainer:
         Raises:
             RunError: the file cannot be written, or a loss since the last checkpoint was not finite.
         """
-        self._guard.check()  # never keep weights that a bad loss has touched
+        self._checked()  # never keep weights that a bad loss has touched
         rng = gather_object([self._rng])
         if self.folder:
             self.folder.save_checkpoint(
@@ -263,28 +266,45 @@ class Trainer:
 
     # ---- parts of a step ----
 
+    def _backward(self, batch: Batch, step: list[Batch]) -> tuple[Tensor, Loss, Pool | None]:
+        """Add the gradient of one of a step's batches, as its part of their mean. Its loss, the terms of it, and its
+        pictures as others read them."""
+        accelerator = self.accelerator
+        # Processes exchange their gradients once a step.
+        with contextlib.nullcontext() if batch is step[-1] else accelerator.no_sync(self._wrapped):
+            with accelerator.autocast():
+                out = self._wrapped(batch, **self._pool())
+                loss = self.model.loss(out, batch, self_mined=self.number >= self._warm)
+            total = loss.total
+            if self.model.reader is not None and accelerator.num_processes > 1:
+                # Each process waits for the gradient of every weight, and among strangers some have none.
+                total = total + 0 * sum(p.sum() for p in self.model.parameters())
+            accelerator.backward(total / len(step))
+        return total.detach(), loss.detached(), out.own
+
     def _epoch_batches(self, epoch: int) -> list[list[int]]:
         """This process's batches of one epoch: a pure function of the seed, so that a resumed run draws the same."""
         size, ranks, rank = self.config.batch_size, self.accelerator.num_processes, self.accelerator.process_index
         # With several processes every batch is full, so that all of them contrast equally many tweets.
-        whole = training_batches(self.corpus.train, size * ranks, self.config.seed, epoch, drop_last=ranks > 1)
+        whole = training_batches(self.data["train"].tweets, size * ranks, self.config.seed, epoch, drop_last=ranks > 1)
         return [batch[rank * size : (rank + 1) * size] for batch in whole]
 
-    def _next_batch(self) -> Batch:
-        """The next batch, on the device; assembled ahead of time where workers are asked for."""
+    def _next_batches(self) -> list[Batch]:
+        """The next step's batches, on the device; assembled ahead of time where workers are asked for."""
+        count = self.config.accumulate
         if self._batches is None:
             epoch, done = divmod(self.number, self.steps_per_epoch)
             loader = DataLoader(
                 self.data["train"],
                 batch_size=None,  # a list of indices in, a Batch out
-                sampler=self._epoch_batches(epoch)[done:],
+                sampler=self._epoch_batches(epoch)[done * count :],
                 num_workers=self.config.num_workers,
                 pin_memory=self.accelerator.device.type == "cuda",
                 generator=torch.Generator(),  # or each epoch would draw from the generator of dropout
             )
             self._batches = iter(loader)
         try:
-            return next(self._batches).to(self.accelerator.device)
+            return [batch.to(self.accelerator.device) for batch in itertools.islice(self._batches, count)]
         except BaseException:
             self._batches = None  # interrupted: the next call starts from the same step
             raise
@@ -316,7 +336,7 @@ class Trainer:
         """After an epoch's last step: score dev, keep the best weights, write everything. Its record, or None."""
         if self.number // self.steps_per_epoch == len(self.history):
             return None
-        self._guard.check()
+        self._checked()
         started = time.perf_counter()
         score = split_score(self.model, self.data["dev"])
         epoch = len(self.history) + 1
@@ -343,6 +363,15 @@ class Trainer:
             for name, value in record.items():
                 self._board.add_scalar(name, value, epoch)
         return record
+
+    def _checked(self) -> float:
+        """The mean loss since the last check. Where one was not finite, the run folder keeps what happened."""
+        try:
+            return self._guard.check()
+        except RunError:
+            if self.folder:
+                self.folder.write_stop({**self._guard.found, "step": self.number - self._guard.after})
+            raise
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
@@ -412,6 +441,10 @@ def check_corpus(corpus: Corpus, model: ModelConfig, config: TrainConfig) -> Non
     """Refuse settings that cannot work on this corpus, before anything is computed."""
     for name in corpus.splits:
         corpus.labelled(name)
+    if not corpus.types:
+        raise ConfigError(
+            f"{corpus.name} has no entity in any split; there is nothing to learn from tags that are all O."
+        )
     known = {(tweet.id, tweet.words) for tweet in corpus.train}
     for name in ("dev", "test"):
         leak = next((tweet.id for tweet in corpus.splits[name] if (tweet.id, tweet.words) in known), None)
@@ -450,6 +483,10 @@ class LossGuard:
     def __init__(self, every: int) -> None:
         self.every = every
         self.waiting: list[tuple[Tensor, Tensor, tuple[str, ...]]] = []
+        self.found: dict[str, Any] = {}
+        """What a check has found: the number that is not finite, the losses read before it, and the tweets."""
+        self.after = 0
+        """Steps added since the one that it was found in."""
 
     @property
     def due(self) -> bool:
@@ -469,12 +506,16 @@ class LossGuard:
         if not self.waiting:
             return math.nan
         values = torch.stack([torch.stack([loss, norm.to(loss)]) for loss, norm, _ in self.waiting]).tolist()
-        for (loss, norm), (_, _, ids) in zip(values, self.waiting, strict=True):
+        for place, ((loss, norm), (_, _, ids)) in enumerate(zip(values, self.waiting, strict=True)):
             if not (math.isfinite(loss) and math.isfinite(norm)):
-                what = f"gradient's norm became {norm}" if math.isfinite(loss) else f"loss became {loss}"
+                what, value = ("gradient's norm", norm) if math.isfinite(loss) else ("loss", loss)
+                losses = [before for before, _ in values[: place + math.isfinite(loss)]]
+                self.found = {"what": what, "value": str(value), "losses": losses, "tweets": ids}
+                self.after = len(values) - 1 - place
                 raise RunError(
-                    f"The {what} on the batch of tweets {', '.join(ids)}. The last good checkpoint is kept; "
-                    "look at these tweets, or lower the learning rates and resume."
+                    f"The {what} became {value} on the batch of tweets {', '.join(ids)}. An earlier checkpoint is kept, "
+                    "but to resume from it repeats this, for the settings stay the same: start another run with lower "
+                    "learning rates, or look at these tweets."
                 )
         self.waiting.clear()
         return sum(loss for loss, _ in values) / len(values)

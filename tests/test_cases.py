@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from matplotlib.text import Text
 from test_evaluate import default_spans
 
-from mgips.data.corpus import TAGS, TYPES
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
@@ -23,6 +22,7 @@ from mgips.lab.figures.cases import cards, fig9, fig10, verdicts
 from mgips.lab.grids import GRIDS
 from mgips.lab.results import result_path
 from mgips.lab.stats import tweet_counts
+from mgips.labels import TYPES, tag_set
 
 ROWS = {"full": "full", "no-ips": "w/o IPS-CL", "no-mgi": "w/o MGI", "text": "text only"}
 
@@ -72,14 +72,14 @@ def by_brute_force(gold, predicted):
         left[1].remove(best[3])
 
 
-words = st.lists(st.sampled_from(TAGS), min_size=1, max_size=9)
+words = st.lists(st.sampled_from(tag_set()), min_size=1, max_size=9)
 
 
 @settings(deadline=None, max_examples=300)
 @given(data=st.data())
 def test_every_entity_is_counted_once_and_as_the_rule_says(data):
     gold = data.draw(words)
-    predicted = data.draw(st.lists(st.sampled_from(TAGS), min_size=len(gold), max_size=len(gold)))
+    predicted = data.draw(st.lists(st.sampled_from(tag_set()), min_size=len(gold), max_size=len(gold)))
     found = error_kinds([gold], [predicted])
     assert found == by_brute_force(gold, predicted)
     ((right, said, true),) = tweet_counts([gold], [predicted])
@@ -213,7 +213,7 @@ def records(tmp_path, monkeypatch):
         gold = [tweet.tags for tweet in corpus.test]
         for row in GRIDS["fig9"].rows:
             kept = {
-                "tags": ["".join(str(TAGS.index(tag)) for tag in tags) for tags in one.tags[row.name]],
+                "tags": ["".join(str(tag_set().index(tag)) for tag in tags) for tags in one.tags[row.name]],
                 "mined": one.mined if row.name != "text" else [],
                 "errors": error_kinds(gold, one.tags[row.name]),
             }

@@ -7,7 +7,7 @@ import torch
 import torchcrf
 from builders import HostReads
 
-from mgips.data.corpus import TAGS
+from mgips.labels import tag_set
 from mgips.model.crf import CRF, bio_allowed
 
 
@@ -116,11 +116,11 @@ def test_constrained_decoding_finds_the_best_valid_sequence():
 
 @torch.no_grad()
 def test_the_loss_stays_unconstrained_and_the_state_dict_pytorch_crfs():
-    crf = CRF(9, batch_first=True, allowed=bio_allowed(TAGS))
+    crf = CRF(9, batch_first=True, allowed=bio_allowed(tag_set()))
     free = torchcrf.CRF(9, batch_first=True)
     free.load_state_dict(crf.state_dict())
     emissions = torch.randn(1, 2, 9)
-    tags = torch.tensor([[TAGS.index("I-PER"), TAGS.index("I-LOC")]])
+    tags = torch.tensor([[tag_set().index("I-PER"), tag_set().index("I-LOC")]])
     torch.testing.assert_close(crf(emissions, tags), free(emissions, tags, torch.ones(1, 2, dtype=torch.bool)))
 
 

@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mgips.data.corpus import TAGS
 from mgips.data.spans import spans
 from mgips.errors import MGIPSError
 from mgips.evaluate import score
@@ -25,8 +24,9 @@ from mgips.lab.stats import (
     t_interval,
     tweet_counts,
 )
+from mgips.labels import tag_set
 
-sequences = st.lists(st.lists(st.sampled_from(TAGS), min_size=1, max_size=8), min_size=1, max_size=4)
+sequences = st.lists(st.lists(st.sampled_from(tag_set()), min_size=1, max_size=8), min_size=1, max_size=4)
 
 
 def default_spans(tags):
@@ -60,7 +60,7 @@ def strict_spans(tags):
 @given(data=st.data())
 def test_scores_are_counts_of_spans(scheme, reading, data):
     gold = data.draw(sequences)
-    predicted = [data.draw(st.lists(st.sampled_from(TAGS), min_size=len(g), max_size=len(g))) for g in gold]
+    predicted = [data.draw(st.lists(st.sampled_from(tag_set()), min_size=len(g), max_size=len(g))) for g in gold]
 
     def count(kind=None):
         pairs = [({s for s in reading(g) if kind in (None, s[2])}, {s for s in reading(p) if kind in (None, s[2])})

@@ -1,12 +1,15 @@
 """What only a GPU shows: the same numbers as on the CPU, training in bf16, resuming. Skipped where there is none."""
 
 import dataclasses
+import gc
+import shutil
 
 import pytest
 import torch
+from benchmarks.test_real_sizes import STEPS, STOP, posts, save_encoders
 from builders import corpus, loss_of, tiny_config, tiny_model, tweets
 
-from mgips.config import RELEVANCE, TrainConfig
+from mgips.config import RELEVANCE, TrainConfig, preset
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool
 from mgips.training import Trainer, train
@@ -47,6 +50,54 @@ def test_a_training_step_never_waits_for_the_device():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_layers_computed_twice_drop_out_the_same_on_a_gpu(precision):
+    model = tiny_model(dropout=0.3).cuda().train()
+    model.encoder.text.attention_dropout = 0.2
+    batch, gradients = model.batcher(tweets(8)).to("cuda"), []
+    for model.encoder.gradient_checkpointing in (False, True):
+        torch.manual_seed(3)
+        model.zero_grad()
+        with torch.autocast("cuda", torch.bfloat16, enabled=precision == torch.bfloat16):
+            loss = model.loss(model(batch), batch).total
+        loss.backward()
+        gradients.append([p.grad.clone() for p in model.parameters()])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)  # not every kernel is deterministic
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["base", "bertweet", "large"])
+def test_a_preset_trains_and_resumes_at_its_real_size_on_a_gpu(name, tmp_path):
+    """In bf16, from random weights; with layers computed twice and two batches a step the memory is less."""
+    data = posts((STEPS + 1) * 16)
+    places = save_encoders(name, tmp_path, data)
+    peaks, losses = {}, {}
+    for how, changes in {
+        "plain": {"batch_size": 16},
+        "saving": {"batch_size": 8, "accumulate": 2, "gradient_checkpointing": True},
+    }.items():
+        model, config = preset(name, precision="bf16", checkpoint_every=STOP, **changes, **places)
+        gc.collect()
+        held = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        trainer = Trainer(data, model, config, progress=False)
+        losses[how] = [trainer.step().loss.total.item() for _ in range(STEPS)]
+        peaks[how] = torch.cuda.max_memory_allocated() - held
+        del trainer
+        trainer = Trainer(data, model, config, tmp_path / how, progress=False)
+        while trainer.number < STOP:
+            trainer.step()
+        del trainer
+        trainer = Trainer(data, model, config, tmp_path / how, resume=True, progress=False)
+        assert trainer.number == STOP
+        after = [trainer.step().loss.total.item() for _ in range(STEPS - STOP - 1)]
+        assert after == pytest.approx(losses[how][STOP:-1], rel=0.05)  # not every kernel is deterministic
+        del trainer
+        shutil.rmtree(tmp_path / how)
+    assert peaks["saving"] < peaks["plain"], peaks
 
 
 READS = {**RELEVANCE, "read": "sparsemax"}

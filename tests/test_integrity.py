@@ -32,7 +32,7 @@ def assert_split_integrity(posts):
     config, training = preset("tiny", "text", **{**SMALL, "epochs": 1})
     met = set()
     for step in Trainer(posts, config, training, progress=False):
-        met.update(step.batch.ids)
+        met.update(id for batch in step.batches for id in batch.ids)
     ids = {name: {tweet.id for tweet in tweets} for name, tweets in posts.splits.items()}
     assert met == ids["train"]
     assert met.isdisjoint(ids["dev"]) and met.isdisjoint(ids["test"])

@@ -4,8 +4,8 @@ import pytest
 import torch
 from builders import TEXT_MODELS, image_encoder, text_encoder
 
+from mgips.model.encoders import ImageLayers, TextLayers
 from mgips.model.mutual_attention import MutualAttentionEncoder
-from mgips.model.pretrained import ImageLayers, TextLayers
 
 
 def towers(family="bert"):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from mgips.config import VARIANTS, preset
-from mgips.data.corpus import TYPES, Corpus, Tweet
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.load import load_corpus
 from mgips.lab.audit import audit
 from mgips.lab.paper import claims, tables
 from mgips.lab.paper.claims import CLAIMS, SLIPS, Finding
 from mgips.lab.paper.tables import CORPORA, OURS, TABLE1, TABLE1_TOTALS, TABLE2, TABLE3, Scores
+from mgips.labels import TYPES
 
 
 def plain(text: str) -> str:

@@ -15,7 +15,7 @@ from seqeval.metrics import f1_score
 
 from mgips.cli import main
 from mgips.config import CAPTIONS, VARIANTS
-from mgips.data.batch import TAG_IDS, TweetDataset
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
 from mgips.data.spans import spans
 from mgips.data.tinytweets.posts import tinytweets
@@ -29,6 +29,7 @@ from mgips.lab.grids import GRIDS
 from mgips.lab.probe import NO_NOISE, NO_POOL, READS, part_counts, probe
 from mgips.lab.results import result_path
 from mgips.lab.stats import NO_DIFFERENCE, paired_bootstrap, tweet_counts
+from mgips.labels import tag_set
 from mgips.mining import best_of_others
 from mgips.model.pretrained import weights_hash
 
@@ -267,7 +268,7 @@ def test_the_cases_of_a_model_that_reads_are_read_with_the_splits_pool():
     kept = collect(model, corpus)
     data = TweetDataset(corpus.test, model.batcher, progress=False)
     tags = predict_split(model, data)
-    assert kept["tags"] == ["".join(str(TAG_IDS[tag]) for tag in row) for row in tags]
+    assert kept["tags"] == ["".join(str(tag_set().index(tag)) for tag in row) for row in tags]
     assert tags != model.predict(corpus.test, pool=blank(corpus.test))
     pictured = {i for i, tweet in enumerate(corpus.test) if tweet.image is not None}
     assert {i for row in kept["mined"] for i, _ in row} <= pictured and all(len(row) == 2 for row in kept["mined"])

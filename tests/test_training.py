@@ -221,7 +221,7 @@ def test_what_a_step_reads():
         if options["pool"] is not None:
             assert not options["pool"].keys.requires_grad and not options["pool"].values.requires_grad
         if options["read_batch"]:
-            done.append(step.batch.ids)
+            done.append(step.batches[0].ids)
     assert len(calls) == 60
     share = {
         "past": [c["pool"] is not None for c in calls],
@@ -433,6 +433,28 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path):
         train(corpus(12), tiny_config(), quick(), tmp_path / "cut", resume=True, progress=False)
 
 
+def test_a_run_of_an_older_version_is_resumed_and_what_changes_no_bit_may_change(tmp_path):
+    """A setting that run.json does not know has its default; how often is saved or logged is not part of the result."""
+    whole = train(corpus(), tiny_config(), quick(epochs=2), progress=False)
+    trainer = Trainer(corpus(), tiny_config(), quick(epochs=2), tmp_path / "run", progress=False)
+    trainer.step()
+    trainer.save()
+    told = json.loads((tmp_path / "run" / "run.json").read_text())
+    for part, field in (
+        ("train", "accumulate"),
+        ("train", "gradient_checkpointing"),
+        ("model", "overlap"),
+        ("model", "types"),
+    ):
+        del told[part][field]
+    (tmp_path / "run" / "run.json").write_text(json.dumps(told))
+    with pytest.raises(RunError, match=r"another train \(accumulate\)"):
+        train(corpus(), tiny_config(), quick(epochs=2, accumulate=2), tmp_path / "run", resume=True, progress=False)
+    other = quick(epochs=2, gradient_checkpointing=True, checkpoint_every=1, log_every=3)
+    resumed = train(corpus(), tiny_config(), other, tmp_path / "run", resume=True, progress=False)
+    assert weights_hash(resumed.model) == weights_hash(whole.model)
+
+
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
     real = torch.save
 
@@ -470,7 +492,7 @@ def test_the_test_split_is_scored_once_and_never_seen_before(monkeypatch):
     monkeypatch.setattr(training, "split_score", scored)
     data = corpus()
     trainer = Trainer(data, tiny_config(), quick(), progress=False)
-    steps = [step.batch.ids for step in trainer]
+    steps = [step.batches[0].ids for step in trainer]
     trainer.finish()
     seen = [call.args[1].tweets is data.test for call in scored.call_args_list]
     assert seen.count(True) == 1 and seen[-1]

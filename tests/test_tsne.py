@@ -141,10 +141,10 @@ def test_what_a_point_says_is_escaped_and_wrapped():
     assert text.count("<br>") == 3 and max(map(len, text.split("<br>"))) < 90
 
 
-def test_a_type_that_nobody_has_leaves_its_trace_empty():
+def test_a_type_that_nobody_has_is_not_drawn():
     views = {"a": np.zeros((2, 3)), "b": np.ones((2, 3))}
     page = turning(views, np.array(["PER", "PER"]), ["x", "y"], {"a": "A", "b": "B"}, "b")
-    assert [len(trace.x or ()) for trace in page.data] == [2, 0, 0, 0] and page.layout.title.text == "B"
+    assert [len(trace.x or ()) for trace in page.data] == [2] and page.layout.title.text == "B"
 
 
 # ---- the inspector ----

@@ -12,14 +12,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mgips.config import CAPTIONS, ModelConfig
-from mgips.data.corpus import TAGS, Tweet
+from mgips.data.corpus import Tweet
 from mgips.data.crops import CropCache, crop_cache
 from mgips.errors import DataError
+from mgips.labels import tag_set
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-TAG_IDS = {tag: i for i, tag in enumerate(TAGS)}
 CAPTION_PIECES = 20
 """m, where captions stand for pictures: word pieces of a caption with [CLS] and [SEP]."""
 
@@ -97,6 +97,7 @@ class Batcher:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: ModelConfig) -> None:
         self.tokenizer: Any = tokenizer  # its stubs are wider than what a fast tokenizer returns
         self.config = config
+        self.tag_ids = {tag: i for i, tag in enumerate(tag_set(config.types))}
         self._pieces: dict[str, list[int]] = {}
         """Pieces of each word that has been met."""
 
@@ -104,15 +105,30 @@ class Batcher:
         """Tokenize every new word of `tweets` in one call: much faster than word by word."""
         new = sorted({word for tweet in tweets for word in tweet.words if word not in self._pieces})
         if new:
-            pieces = self.tokenizer(new, add_special_tokens=False, return_attention_mask=False)["input_ids"]
+            texts = self._normalised(new)
+            pieces = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             unknown = [self.tokenizer.unk_token_id]
             self._pieces.update((word, ids or unknown) for word, ids in zip(new, pieces, strict=True))
+
+    def word_lengths(self, tweet: Tweet) -> list[int]:
+        """Word pieces of each word."""
+        self.learn_words([tweet])
+        return [len(self._pieces[word]) for word in tweet.words]
+
+    def _normalised(self, texts: Sequence[str]) -> list[str]:
+        """Texts as the encoder met them in its training. BERTweet's had @USER for mentions, HTTPURL for links, names for
+        emoji, and contractions split; its normaliser splits them only before another word, so one is added and taken off.
+        Other tokenizers, bertweet-large's among them, have no normaliser.
+        """
+        normalise = getattr(self.tokenizer, "normalizeTweet", None)
+        return list(texts) if normalise is None else [normalise(f"{text} x").removesuffix(" x") for text in texts]
 
     def encode(self, tweet: Tweet) -> Encoded:
         """One tweet's pieces and the words they start.
 
         Raises:
-            DataError: a tweet without words, or with a number of tags other than its number of words.
+            DataError: a tweet without words, or with a number of tags other than its number of words, or a tag that the model
+                does not have.
         """
         if not tweet.words:
             raise DataError(f"Tweet {tweet.id!r} has no words; leave it out.")
@@ -130,10 +146,11 @@ class Batcher:
             pieces.extend(self._pieces[word])
         pieces = [*pieces[:room], self.tokenizer.sep_token_id]
         try:
-            tags = [TAG_IDS[tag] for tag in tweet.tags[: len(first)]] if tweet.tags else None
+            tags = [self.tag_ids[tag] for tag in tweet.tags[: len(first)]] if tweet.tags else None
         except KeyError as error:
             raise DataError(
-                f"Tweet {tweet.id!r} has the tag {error.args[0]!r}; the tags are {', '.join(TAGS)}."
+                f"Tweet {tweet.id!r} has the tag {error.args[0]!r}, and this model's entity types are "
+                f"{', '.join(self.config.types)}; train one on such tags, or leave them out to predict."
             ) from None
         return Encoded(pieces, first, tags)
 
@@ -141,7 +158,7 @@ class Batcher:
         """The tweets' captions, cut or padded to m pieces: (N, m) int64, and (N, m) bool, False on padding."""
         rows = [[] for _ in tweets]
         if tweets:
-            texts = [tweet.caption for tweet in tweets]
+            texts = self._normalised([tweet.caption for tweet in tweets])
             rows = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
         pieces = torch.full((len(rows), CAPTION_PIECES), self.tokenizer.pad_token_id)
         lengths = torch.zeros(len(rows), dtype=torch.int64)

@@ -1,96 +1,129 @@
-"""The CoNLL/IMGID text format of the Twitter corpora, read and written.
+"""CoNLL files: one word a line with its tag, a blank line between posts; read in most of their dialects, written in one.
 
-A tweet is a line `IMGID:<id>`, then one `word<TAB>tag` a line, then a blank line. Twitter-2015 says OTHER where
-Twitter-2017 and the paper say MISC; OTHER is read as MISC and can be written back.
+The Twitter corpora begin a post with a line `IMGID:<id>` and write `word<TAB>tag`. Other files have no such lines, have
+blanks for tabs, or further columns between word and tag; lines that begin with # before a post's first word are comments.
+Tags may be BIO, IOB1 or BIOES (`mgips.labels.to_bio`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from mgips.data.corpus import TAGS, Tweet
+from mgips.data.corpus import Tweet
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
+from mgips.labels import TAG, to_bio
 
 PREFIX = "IMGID:"
+NAMED = re.compile(r"#\s*(?:sent_)?id\s*[:=]?\s*(\S+)")
+"""A comment that names the post below it."""
+
+
+@dataclass
+class _Block:
+    """A post as it stands in a file."""
+
+    line: int
+    id: str
+    words: list[str] = field(default_factory=list)
+    tags: list[str] = field(default_factory=list)
 
 
 def read_conll(path: str | Path) -> list[Tweet]:
-    """The tweets of one file, without their pictures.
+    """The posts of one file, without their pictures; a post without an id is named by the file and its place in it.
 
-    Windows line ends and a byte-order mark are tolerated. An I- tag without a B- before it is kept: Twitter-2015 has
-    some.
+    Windows line ends and a byte-order mark are tolerated. A BIO file's I- tag without a B- before it is kept:
+    Twitter-2015 has some.
 
     Raises:
         DataError: naming file, line and remedy.
     """
     path = Path(path)
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
 
     def wrong(line: int, reason: str) -> DataError:
         return DataError(f"{path}:{line}: {reason}")
 
-    if b"\0" in content:
-        line = content[: content.index(b"\0")].count(b"\n") + 1
-        raise wrong(line, "a NUL byte; this is not a text file, or it is damaged: fetch it again.")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise wrong(line, f"byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8.") from None
-
-    blocks: list[tuple[int, str, list[str], list[str]]] = []  # of each tweet: its first line, id, words, tags
-    inside = False
+    text = read_text(path)
     # Only "\n" ends a line: str.splitlines would also break words at U+0085 and U+2028.
-    for number, line in enumerate(text.split("\n"), 1):
-        line = line.removesuffix("\r")
-        if not line:
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    with_ids = any(line.startswith(PREFIX) and "\t" not in line for line in lines)
+    separator = "\t" if any("\t" in line for line in lines if not line.startswith("#")) else None
+    blocks: list[_Block] = []
+    inside, name, columns = False, "", 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip(" ") or line.startswith("-DOCSTART-"):
             inside = False
-        elif line.startswith(PREFIX) and "\t" not in line:
+            continue
+        cells = line.split(separator)
+        if with_ids and line.startswith(PREFIX) and "\t" not in line:
             identity = line.removeprefix(PREFIX)
             if not safe_name(identity):
                 raise wrong(number, f"the image id {identity!r} is no plain file name; give it without folders.")
-            blocks.append((number, identity, [], []))
+            blocks.append(_Block(number, identity))
             inside = True
-        elif not inside:
-            raise wrong(number, f"{line[:40]!r} stands before any {PREFIX} line; begin each tweet with one.")
+        elif not inside and line.startswith("#") and not (len(cells) > 1 and TAG.fullmatch(cells[-1])):
+            found = NAMED.match(line)
+            name = found[1] if found and safe_name(found[1]) else ""
+        elif not inside and with_ids:
+            raise wrong(number, f"{line[:40]!r} stands before any {PREFIX} line; begin each post with one.")
         else:
-            word, tab, tag = line.rpartition("\t")
-            if not tab:
-                raise wrong(number, f"{line[:40]!r} has no tab; write word, tab, tag.")
+            if not inside:
+                blocks.append(_Block(number, name or f"{path.stem}-{len(blocks) + 1}"))
+                inside, name = True, ""
+            word, tag, columns = cells[0], cells[-1], columns or len(cells)
+            if len(cells) < 2:
+                raise wrong(number, f"{line[:40]!r} is one column; write word, {'tab' if separator else 'blank'}, tag.")
+            if len(cells) != columns:
+                raise wrong(number, f"here are {len(cells)} columns, and {columns} above; give each line as many.")
+            if not word:
+                raise wrong(number, "there is no word before the first tab; write one, or remove the line.")
             if not tag:
                 raise wrong(number, f"the word {word[:40]!r} has no tag; write one after the tab.")
-            if not word or "\t" in word:
-                raise wrong(number, "there must be exactly one word before the tab and one tag behind it.")
-            renamed = tag.replace("-OTHER", "-MISC")
-            if renamed not in TAGS:
-                raise wrong(number, f"{tag[:40]!r} is no BIO tag of this task; the tags are {', '.join(TAGS)}.")
-            blocks[-1][2].append(word)
-            blocks[-1][3].append(renamed)
-    for number, identity, words, _ in blocks:
-        if not words:
-            raise wrong(number, f"tweet {identity!r} has no words; remove it.")
+            if not TAG.fullmatch(tag):
+                raise wrong(number, f"{tag[:40]!r} is no tag; write O, or B- and I- with an entity type, as in B-PER.")
+            blocks[-1].words.append(word)
+            blocks[-1].tags.append(tag)
+    for block in blocks:
+        if not block.words:
+            raise wrong(block.line, f"post {block.id!r} has no words; remove it.")
     if not blocks:
-        raise DataError(f"{path} holds no tweets; expected '{PREFIX}<id>' and 'word<TAB>tag' lines.")
-    return [Tweet(identity, tuple(words), tuple(tags)) for _, identity, words, tags in blocks]
+        raise DataError(f"{path} holds no posts; expected one word and its tag a line, and a blank line between posts.")
+    tags = to_bio([block.tags for block in blocks])
+    return [Tweet(block.id, tuple(block.words), bio) for block, bio in zip(blocks, tags, strict=True)]
 
 
-def write_conll(
-    tweets: Iterable[Tweet], path: str | Path, misc: Literal["MISC", "OTHER"] = "MISC", final_blank: bool = True
-) -> None:
-    """Write tweets. A file that `read_conll` read is written byte for byte, given its `misc` and `final_blank`.
+def read_text(path: Path) -> str:
+    """A text file in UTF-8, with or without a byte-order mark.
+
+    Raises:
+        DataError: naming file, line and remedy.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+    if b"\0" in content:
+        line = content[: content.index(b"\0")].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: a NUL byte; this is not a text file, or it is damaged: fetch it again.")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = content[: error.start].count(b"\n") + 1, content[error.start]
+        raise DataError(f"{path}:{line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8.") from None
+
+
+def write_conll(tweets: Iterable[Tweet], path: str | Path, final_blank: bool = True) -> None:
+    """Write posts as the Twitter corpora are written. A file of theirs that `read_conll` read comes out byte for byte,
+    given its `final_blank`.
 
     Args:
-        misc: what MISC is called in the file ("OTHER" in Twitter-2015).
         final_blank: end with a blank line too, as the files of Twitter-2017 do and those of 2015 do not.
 
     Raises:
-        DataError: a tweet that the format cannot hold, or a file that cannot be written.
+        DataError: a post that the format cannot hold, or a file that cannot be written.
     """
     blocks = []
     for tweet in tweets:
@@ -98,7 +131,6 @@ def write_conll(
             raise DataError(f"Tweet {tweet.id!r} cannot be written: it needs a plain id, words, and one tag a word.")
         if any(not word or set(word) & set("\t\n\0") or word.endswith("\r") for word in tweet.words):
             raise DataError(f"Tweet {tweet.id!r} cannot be written: a word is empty or holds a tab or a line end.")
-        named = (tag.replace("-MISC", f"-{misc}") for tag in tweet.tags)
-        rows = "".join(f"{word}\t{tag}\n" for word, tag in zip(tweet.words, named, strict=True))
+        rows = "".join(f"{word}\t{tag}\n" for word, tag in zip(tweet.words, tweet.tags, strict=True))
         blocks.append(f"{PREFIX}{tweet.id}\n{rows}")
     write_atomically(path, ("\n".join(blocks) + ("\n" if final_blank else "")).encode())

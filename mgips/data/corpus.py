@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
+from mgips.data.text import words_of
 from mgips.errors import ConfigError, DataError
-
-TYPES = ("PER", "LOC", "ORG", "MISC")
-"""Entity types, in the order of Table 1. OTHER in the files of Twitter-2015 is read as MISC."""
-
-TAGS = ("O", *(f"{prefix}-{kind}" for kind in TYPES for prefix in "BI"))
-"""The C = 9 tags of the CRF, in the order of their ids."""
-
-WORD = re.compile(r"https?://\S+|\w+(?:['’.&-]\w+)*|[^\w\s]\ufe0f?")
-"""A link, a word, or one other character (with its variation selector)."""
+from mgips.labels import found_types
 
 
 @runtime_checkable
@@ -36,8 +29,21 @@ class Drawing(Protocol):
         ...
 
 
-Picture = str | Path | Image.Image | Drawing
-"""Where a picture comes from: a file, an open PIL image, or a drawing."""
+Whole = str | Path | bytes | Image.Image | Drawing
+"""Where a whole picture comes from: a file, the bytes of one, an open PIL image, or a drawing."""
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """A part of a picture, cut out when it is read."""
+
+    source: Whole
+    box: tuple[float, float, float, float]
+    """Left, upper, right and lower edge, in pixels of the upright picture; what lies outside the picture is left out."""
+
+
+Picture = Whole | Cropped
+"""A whole picture, or a part of one."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,8 @@ class Tweet:
     """When it was posted, in days from any one origin; not a number where that is unknown."""
     caption: str = ""
     """A sentence that says what the picture shows, for a model that reads captions in place of pictures."""
+    text: str = field(default="", compare=False)
+    """The text that the words were cut from; empty for a post that came in words."""
     truth: Any = field(default=None, compare=False)
     """What the generator knows about the post (TinyTweets). The model never sees it."""
 
@@ -70,10 +78,10 @@ class Tweet:
         Raises:
             DataError: the text has no words.
         """
-        words = tuple(WORD.findall(text))
+        words = tuple(word for word, _ in words_of(text))
         if not words:
             raise DataError("The text has no words; give a post's text.")
-        return cls(id, words, image=image)
+        return cls(id, words, image=image, text=text)
 
 
 @dataclass(frozen=True)
@@ -88,6 +96,13 @@ class Corpus:
     """The folder it was read from; None for a corpus that the package draws."""
     notes: tuple[str, ...] = ()
     """Remarks of the reader, one line each: how many pictures were found."""
+    label_set: tuple[str, ...] = ()
+    """Its entity types, where it has them whether or not its posts do."""
+
+    @functools.cached_property
+    def types(self) -> tuple[str, ...]:
+        """Its entity types: its label set or, without one, those of its tags, in `mgips.labels.in_order`."""
+        return self.label_set or found_types(tweet.tags for tweets in self.splits.values() for tweet in tweets)
 
     @property
     def splits(self) -> dict[str, tuple[Tweet, ...]]:
@@ -113,7 +128,7 @@ class Corpus:
         return tweets
 
     def fingerprint(self) -> str:
-        """SHA-256 over every split's ids, words, tags, whether a picture is there, and the number of crops.
+        """SHA-256 over every split's ids, words, tags, whether a picture is there, the number of crops, and their boxes.
 
         Saved beside each result, to show which results rest on the same data.
         """
@@ -121,5 +136,6 @@ class Corpus:
         for name, tweets in self.splits.items():
             for tweet in tweets:
                 row = (name, tweet.id, tweet.words, tweet.tags, tweet.image is not None, len(tweet.crops))
-                digest.update(repr(row).encode())
+                boxes = tuple(crop.box for crop in tweet.crops if isinstance(crop, Cropped))
+                digest.update(repr((*row, boxes) if boxes else row).encode())
         return digest.hexdigest()

@@ -25,8 +25,8 @@ from numpy.lib.format import open_memmap
 from PIL import Image
 from tqdm.auto import tqdm
 
-from mgips.data.corpus import Drawing, Picture, Tweet
-from mgips.data.pictures import Unreadable, decode, default_image, silenced, source_name
+from mgips.data.corpus import Cropped, Drawing, Picture, Tweet, Whole
+from mgips.data.pictures import Unreadable, cut, decode, default_image, silenced, source_name
 
 CROPS = 3
 """Visual-grounding crops per tweet."""
@@ -57,11 +57,19 @@ def _decode(tweet: Tweet, crops: int, size: int) -> tuple[np.ndarray, bool, dict
     """The crops, whether any of them is really the tweet's, and the unreadable ones of `_sources` with the reason."""
     sources = _sources(tweet, crops)
     faults: dict[int, str] = {}
+    wholes: dict[int, Image.Image] = {}  # a picture is decoded once for all its boxes
+
+    def opened(source: Picture) -> Image.Image:
+        if isinstance(source, Cropped):
+            return cut(opened(source.source), source.box)
+        if id(source) not in wholes:
+            wholes[id(source)] = decode(source)
+        return wholes[id(source)]
 
     def square(place: int) -> np.ndarray | None:
         """(size, size, 3), resized whatever its shape, as published code does with crops."""
         try:
-            return np.asarray(decode(sources[place]).resize((size, size), Image.Resampling.BICUBIC))
+            return np.asarray(opened(sources[place]).resize((size, size), Image.Resampling.BICUBIC))
         except Unreadable as reason:
             faults[place] = str(reason)
             return None
@@ -128,11 +136,13 @@ def crop_cache(
             where a file is written only for SMALL distinct rows or more.
         progress: show bars while reading and decoding.
     """
-    # An image in memory that tweets share is hashed once: Pillow may load it late, and not from two threads.
-    sources = {id(source): source for tweet in tweets for source in _sources(tweet, crops)}
-    hashes = _in_threads(_digest, list(sources.values()), "reading pictures", progress)
-    digests = dict(zip(sources, hashes, strict=True))
-    contents = [tuple(digests[id(source)] for source in _sources(tweet, crops)) for tweet in tweets]
+    # An image in memory that tweets or boxes share is hashed once: Pillow may load it late, and not from two threads.
+    wholes = {id(whole): whole for tweet in tweets for whole in map(_whole, _sources(tweet, crops))}
+    hashes = _in_threads(_digest, list(wholes.values()), "reading pictures", progress)
+    digests = dict(zip(wholes, hashes, strict=True))
+    contents = [
+        tuple(_boxed(digests[id(_whole(source))], source) for source in _sources(tweet, crops)) for tweet in tweets
+    ]
     distinct: dict[tuple[str, ...], Tweet] = {}
     for content, tweet in zip(contents, tweets, strict=True):
         distinct.setdefault(content, tweet)
@@ -190,10 +200,24 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mgips" / "crops"
 
 
-def _digest(source: Picture) -> str:
-    """A hash of a picture's content."""
+def _whole(source: Picture) -> Whole:
+    """The picture itself, or the one that a part is of."""
+    return source.source if isinstance(source, Cropped) else source
+
+
+def _boxed(digest: str, source: Picture) -> str:
+    """The hash of a picture, given that of its whole picture's content."""
+    if not isinstance(source, Cropped):
+        return digest
+    return hashlib.sha256(f"{digest} {[float(edge) for edge in source.box]}".encode()).hexdigest()
+
+
+def _digest(source: Whole) -> str:
+    """A hash of a whole picture's content."""
     if isinstance(source, Drawing):
         content = b"drawing" + source.key()
+    elif isinstance(source, bytes):
+        content = source
     elif isinstance(source, Image.Image):
         content = f"image {source.size} {source.mode}".encode()
         with contextlib.suppress(Exception):

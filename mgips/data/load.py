@@ -8,21 +8,34 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mgips.data.corpus import Corpus
+from mgips.data.boxes import with_box_file
+from mgips.data.conll import read_conll
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.hub import from_datasets, from_disk, from_hub
+from mgips.data.jsonlines import read_jsonl
+from mgips.data.table import read_table
 from mgips.data.tinytweets.posts import tinytweets
-from mgips.data.twitter import read_folder
+from mgips.data.twitter import complete, read_folder, split_files
 from mgips.errors import ConfigError, DataError
 
 NAMES = ("tinytweets", "twitter2015", "twitter2017")
+READERS = {".jsonl": read_jsonl, ".ndjson": read_jsonl, ".csv": read_table}
+"""What reads a file, by the ending of its name; CoNLL is read where the ending is another."""
 
 
-def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
-    """A corpus by its name, or from a folder.
+def load_corpus(name: Any, root: str | Path | None = None) -> Corpus:
+    """A corpus by its name, from a folder or a file, or from the `datasets` library.
 
     Args:
-        name: "tinytweets" (drawn by the package) or a specification of it, "tinytweets:train=4800,unrelated=0.5" (see
-            `drawn_corpus`); "twitter2015" or "twitter2017" (read from `root`/name); or the path of a folder in their
-            layout (`mgips.data.twitter`).
+        name: one of
+            "tinytweets" (drawn by the package) or a specification of it, "tinytweets:train=4800,unrelated=0.5" (see
+            `drawn_corpus`);
+            "twitter2015" or "twitter2017" (read from `root`/name);
+            a folder with a file for each split, train, dev (or valid, val, validation) and test: JSON Lines
+            (`mgips.data.jsonlines`), tables (`mgips.data.table`) or CoNLL files, with pictures as the Twitter corpora have them
+            (`mgips.data.twitter`), or a folder that `datasets` saved;
+            one such file, whose posts are then all in train;
+            "hub:OWNER/NAME" or a `DatasetDict` (`mgips.data.hub`).
         root: where the Twitter folders are; $MGIPS_DATA by default, else ./data.
 
     Raises:
@@ -30,13 +43,45 @@ def load_corpus(name: str | Path, root: str | Path | None = None) -> Corpus:
         DataError: nothing is there (the message says what to fetch, from where, and where to put it); or a file that
             is wrong.
     """
+    if not isinstance(name, str | Path):
+        return from_datasets(name)
     if isinstance(name, str) and is_drawn(name):
         return drawn_corpus(name)
+    if isinstance(name, str) and name.startswith("hub:"):
+        return from_hub(name.removeprefix("hub:"))
+    return with_box_file(_from_disk(name, root))
+
+
+def _from_disk(name: str | Path, root: str | Path | None) -> Corpus:
+    """A corpus of a folder or a file, without the boxes of `mgips crops`."""
     if name in NAMES:
         return read_folder(data_root(root) / name, str(name))
-    if not Path(name).is_dir():
-        raise DataError(f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder that exists.")
-    return read_folder(name)
+    path = Path(name)
+    if path.is_file():
+        tweets, note = _pictured(READERS.get(path.suffix.lower(), read_conll)(path))
+        return Corpus(path.stem, tuple(tweets), (), (), path, (note,) if note else ())
+    if not path.is_dir():
+        raise DataError(
+            f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder or file that exists."
+        )
+    if (path / "dataset_dict.json").exists():
+        return from_disk(path)
+    files = split_files(path, tuple(READERS))
+    if not files:
+        return read_folder(path)
+    posts = {split: _pictured(READERS[file.suffix](file)) for split, file in complete(path, files).items()}
+    notes = tuple(f"{split}: {note}" for split, (_, note) in posts.items() if note)
+    train, dev, test = (tuple(posts[split][0]) for split in ("train", "dev", "test"))
+    return Corpus(path.resolve().name, train, dev, test, path, notes)
+
+
+def _pictured(tweets: list[Tweet]) -> tuple[list[Tweet], str]:
+    """The posts without the pictures that are not there, and a line that counts those."""
+    missing = {id(t) for t in tweets if isinstance(t.image, Path) and not t.image.is_file()}
+    first = next((t.image for t in tweets if id(t) in missing), None)
+    some = f"{len(missing):,} of {sum(t.image is not None for t in tweets):,} pictures are not there ({first}, …)"
+    note = f"{some}; the default image stands in for them." if missing else ""
+    return [replace(t, image=None) if id(t) in missing else t for t in tweets], note
 
 
 def is_drawn(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from mgips.data.corpus import Drawing, Picture, Tweet
+from mgips.data.corpus import Cropped, Drawing, Picture, Tweet
 from mgips.errors import DataError
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -54,6 +55,7 @@ def silenced() -> Iterator[None]:
 
 def source_name(source: Picture, owner: str = "A picture") -> str:
     """What a message calls a picture: its file, or `owner` where there is none."""
+    source = source.source if isinstance(source, Cropped) else source
     return str(source) if isinstance(source, str | Path) else getattr(source, "filename", "") or owner
 
 
@@ -63,16 +65,19 @@ def decode(source: Picture) -> Image.Image:
     Raises:
         Unreadable: with the reason.
     """
+    if isinstance(source, Cropped):
+        return cut(decode(source.source), source.box)
     if isinstance(source, Drawing):
         return source.draw()
     if isinstance(source, Image.Image):
         return _to_rgb(source)
-    if "\0" in str(source) or Path(source).exists() and not Path(source).is_file():
+    file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    if isinstance(file, Path) and ("\0" in str(file) or file.exists() and not file.is_file()):
         raise Unreadable("is no file; give a picture.")
     try:
-        if Path(source).stat().st_size == 0:
+        if not (file.stat().st_size if isinstance(file, Path) else source):
             raise Unreadable("is an empty file; fetch the picture again.")
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             return _to_rgb(image)
     except Image.UnidentifiedImageError:
         raise Unreadable("is no picture that can be read, or is cut short; save it as JPEG or PNG.") from None
@@ -84,6 +89,22 @@ def decode(source: Picture) -> Image.Image:
         raise Unreadable("may not be read; change its permissions.") from None
     except (OSError, ValueError, SyntaxError) as error:  # a broken header
         raise Unreadable(DAMAGED) from error
+
+
+def cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    """What a box holds of an upright picture. Edges between pixels are rounded, as Pillow does.
+
+    Raises:
+        Unreadable: no pixel of the picture is in the box.
+    """
+    width, height = image.size
+    # Clamped before rounding, since an edge may be infinite.
+    left, right = (round(min(width, max(0, edge))) for edge in box[::2])
+    upper, lower = (round(min(height, max(0, edge))) for edge in box[1::2])
+    if left >= right or upper >= lower:
+        edges = ", ".join(f"{edge:g}" for edge in box)
+        raise Unreadable(f"is {width} × {height} pixels and has none in the box [{edges}]; mend the box.")
+    return image.crop((left, upper, right, lower))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

@@ -1,11 +1,12 @@
 """Twitter-2015 and Twitter-2017 on disk: texts, images, crop maps, visual-grounding crops, and captions of the images.
 
-    FOLDER/{train,valid,test}.txt                                    (also val.txt, dev.txt)
+    FOLDER/{train,valid,test}.txt             (also val, validation and dev, and .conll, .bio, .iob, .bioes or .tsv)
     FOLDER/NAME_images/ID.jpg
     FOLDER/NAME_{train,val,test}_dict.pth                            {"ID.jpg": ["0_pred_yolo_crop_1.png", …]}
     FOLDER/NAME_aux_images/{train,val,test}/crops/0_pred_yolo_crop_1.png
     FOLDER/captions.json                                             {"ID.jpg": "A man on a stage."}
         or FOLDER/NAME_captions.json, or FOLDER/../captions/NAME_images.json
+    FOLDER/boxes.jsonl                        (crops of one's own, `mgips.data.boxes`, for posts without published ones)
 
 Only the texts are needed. What else is missing falls back (§3.1.2) and is counted in one line. An id that begins with a
 day, as 16_05_13_157 does in Twitter-2017, gives the post's time.
@@ -17,6 +18,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -30,9 +32,12 @@ from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
+from mgips.labels import found_types
 
-SPLITS = {"train": ("train",), "dev": ("valid", "val", "dev"), "test": ("test",)}
+SPLITS = {"train": ("train",), "dev": ("valid", "val", "validation", "dev"), "test": ("test",)}
 """Each split's names on disk."""
+ENDINGS = (".txt", ".conll", ".bio", ".iob", ".bioes", ".tsv")
+"""What CoNLL files are called."""
 
 DAY = re.compile(r"(\d\d)_(\d\d)_(\d\d)_\d+")
 """An id of Twitter-2017 that says when it was posted: year, month, day, number."""
@@ -78,6 +83,11 @@ def read_folder(folder: str | Path, name: str | None = None) -> Corpus:
         maps += map_path is not None
         crops = _files(_first(aux, [f"{n}/crops" for n in SPLITS[split]]) if aux else None)
         splits[split] = tuple(_completed(tweet, images, crop_map, crops, captions) for tweet in read_conll(path))
+    if set(found_types(t.tags for tweets in splits.values() for t in tweets)) == {"PER", "LOC", "ORG", "OTHER"}:
+        for split, tweets in splits.items():  # Twitter-2015 says OTHER where Twitter-2017 and the paper say MISC
+            splits[split] = tuple(
+                replace(t, tags=tuple(tag.replace("-OTHER", "-MISC") for tag in t.tags)) for t in tweets
+            )
 
     tweets = [tweet for split in splits.values() for tweet in split]
     image_count = sum(tweet.image is not None for tweet in tweets)
@@ -99,14 +109,33 @@ def text_files(folder: Path, name: str | None = None) -> dict[str, Path]:
     Raises:
         DataError: none is there (the message says how to get them), or one is missing.
     """
-    texts = {split: _first(folder, [f"{n}.txt" for n in names]) for split, names in SPLITS.items()}
-    if not any(texts.values()):
+    texts = split_files(folder, ENDINGS)
+    if not texts:
         raise DataError(HELP.format(name=name or folder.name, folder=folder))
-    for split, path in texts.items():
-        if path is None:
-            wanted = " or ".join(f"{n}.txt" for n in SPLITS[split])
-            raise DataError(f"{folder} has no {split} split; put {wanted} there.")
+    return complete(folder, texts)
+
+
+def split_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
+    """The files of the splits that are in a folder, by split."""
+    texts = {split: _first(folder, [n + e for e in endings for n in names]) for split, names in SPLITS.items()}
     return {split: path for split, path in texts.items() if path}
+
+
+def complete(folder: Path, texts: dict[str, Path]) -> dict[str, Path]:
+    """The same files, where there is one of each split.
+
+    Raises:
+        DataError: one is missing.
+    """
+    for split, names in SPLITS.items():
+        if split not in texts:
+            some = next(iter(texts.values()))
+            wanted = " or ".join(name + some.suffix for name in names)
+            raise DataError(
+                f"{folder} has no {split} split; put {wanted} there, or make all three from one file: "
+                f"mgips split {some} --out FOLDER"
+            )
+    return texts
 
 
 def _first(folder: Path, names: list[str]) -> Path | None:

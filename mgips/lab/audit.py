@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 
 from mgips.config import RANDOM, ModelConfig
 from mgips.data.batch import Batcher
-from mgips.data.corpus import TYPES, Corpus, Tweet
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.crops import THREADS
 from mgips.data.pictures import open_picture
 from mgips.data.spans import spans
@@ -23,9 +23,14 @@ from mgips.data.twitter import text_files
 from mgips.errors import DataError
 from mgips.lab.paper.claims import table1_files
 from mgips.lab.paper.tables import CORPORA, TABLE1
+from mgips.labels import TYPES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+LONGEST = 512
+"""Word pieces that most text encoders read; `large` and `base` do, BERTweet reads 128."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class SplitAudit:
     """Tweets longer than `max_length` pieces."""
     entities_past_cut: int | None = None
     """Gold entities that begin past the cut: they count, and no model can find them."""
+    longest: int | None = None
+    """Word pieces of the longest tweet, with [CLS] and [SEP]."""
+    unlabelled: int = 0
+    """Tweets without tags: they can be predicted, not trained on."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +100,10 @@ class Audit:
     version: str
     version_by: str
     """"original" or "repaired", identified by "checksum" or "counts", or "unknown"; "" if it is not a published one."""
+    types: tuple[str, ...]
+    """The corpus's entity types."""
+    cropped: int
+    """Tweets that have crops."""
     splits: dict[str, SplitAudit]
     same_text: dict[str, int]
     """"train-dev" and so on: distinct texts that both splits hold."""
@@ -99,6 +112,13 @@ class Audit:
     seen: dict[str, float]
     """Per dev and test: share of gold mentions that train has with the same type (words compared in lower case)."""
     max_length: int
+    tokenizer: str
+    """Whose word pieces were counted; "" where none were."""
+
+    @property
+    def place(self) -> str:
+        """What a command calls the corpus."""
+        return self.source if self.source and Path(self.source).exists() and not self.published else self.corpus
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -138,11 +158,13 @@ class Audit:
         printed = TABLE1.get(self.published, counted)
         out += ["Entities by B- tags (strict IOB2)" + (", beside the paper's Table 1" if self.published else "")]
         out.append(cells("", splits))
-        for row in (*TYPES, "entities", "tweets"):
+        for row in (*self.types, "entities", "tweets"):
             pairs = [(counted[name][row], printed[name][row]) for name in splits]
             out.append(cells(f"  {row}", (f"{a:,}" + (f"  ≠ {b:,} printed" if a != b else "") for a, b in pairs)))
         out += ["Entities by seqeval's default reading (an I- without a B- starts one too)"]
-        out += [cells(f"  {row}", (f"{s.default[row]:,}" for s in splits.values())) for row in (*TYPES, "entities")]
+        out += [
+            cells(f"  {row}", (f"{s.default[row]:,}" for s in splits.values())) for row in (*self.types, "entities")
+        ]
 
         out += ["", "Between the splits", line("same text", self.same_text)]
         out.append(line("same image id", {pair: len(ids) for pair, ids in self.same_image.items()}))
@@ -157,13 +179,51 @@ class Audit:
         out.append(line("broken", {name: len(split.broken) for name, split in splits.items()}))
         out += [f"    {problem}" for split in splits.values() for problem in split.broken]
 
-        out += ["", f"Text, cut at {self.max_length} word pieces"]
+        out += ["", f"Text, cut at {self.max_length} word pieces of {self.tokenizer or 'no tokenizer'}"]
         if any(split.cut is None for split in splits.values()):
             return "\n".join([*out, "  not counted: name a tokenizer with --text-encoder"])
         out.append(line("tweets cut", {name: f"{s.cut:,} of {s.tweets:,}" for name, s in splits.items()}))
         out.append(line("gold entities past the cut", {name: s.entities_past_cut for name, s in splits.items()}))
         out.append(line("words with no piece", {name: split.pieceless for name, split in splits.items()}))
-        return "\n".join(out)
+        out.append(line("pieces of the longest", {name: split.longest for name, split in splits.items()}))
+        return "\n".join([*out, "", *self.advice()])
+
+    def advice(self) -> list[str]:
+        """Settings that fit the corpus, each with its reason, and the command that they make."""
+        name = self.place
+        if any(not split.tweets for split in self.splits.values()):
+            return ["Next: make train, dev and test without leaks", f"  mgips split {name} --out FOLDER"]
+        said, options = ["Settings that fit"], []
+        unlabelled = sum(split.unlabelled for split in self.splits.values())
+        if unlabelled:
+            said.append(f"  {unlabelled:,} posts have no tags: leave them out of the three splits to train.")
+        longest = max(split.longest or 0 for split in self.splits.values())
+        if longest > self.max_length:
+            fitting = min(-(-longest // 8) * 8, LONGEST)
+            options.append(f"--max-length {fitting}")
+            said.append(
+                f"  {options[-1]}: {self.max_length} cuts {sum(s.cut or 0 for s in self.splits.values()):,} posts."
+            )
+            if longest > fitting:
+                options.append("--overlap 16")
+                said.append(f"  {options[-1]}: the longest post has {longest:,} pieces, and is then read in windows.")
+        pictured = sum(split.tweets - split.without_image for split in self.splits.values())
+        if not pictured:
+            options.append("--variant text")
+            said.append(f"  {options[-1]}: there are no pictures.")
+        elif not self.cropped:
+            said.append(f"  mgips crops {name}: no picture has crops; the whole one stands in for each until then.")
+        if self.splits["train"].tweets < 32 and pictured:
+            options.append("--batch-size 8")
+            said.append(f"  {options[-1]}: train has only {self.splits['train'].tweets} posts.")
+        said += ["  The defaults: nothing asks for others."] if len(said) == 1 else []
+        command = f"mgips train --corpus {name} {' '.join(options)}".rstrip()
+        return [
+            *said,
+            "Next",
+            f"  {command}",
+            "  with --preset tiny from a random start, on any laptop; base on a GPU.",
+        ]
 
 
 def audit(
@@ -178,11 +238,12 @@ def audit(
     splits = {
         name: SplitAudit(
             tweets=len(tweets),
-            strict=_by_type(tag[2:] for tweet in tweets for tag in tweet.tags if tag.startswith("B-")),
-            default=_by_type(kind for _, kind in mentions(tweets)),
+            strict=_by_type(corpus.types, (tag[2:] for tweet in tweets for tag in tweet.tags if tag.startswith("B-"))),
+            default=_by_type(corpus.types, (kind for _, kind in mentions(tweets))),
             without_image=sum(tweet.image is None for tweet in tweets),
             broken=_broken(tweets, progress),
-            **(_cut(tweets, tokenizer, max_length) if tokenizer is not None else {}),
+            unlabelled=sum(not tweet.tags for tweet in tweets),
+            **(_cut(tweets, tokenizer, max_length, corpus.types) if tokenizer is not None else {}),
         )
         for name, tweets in corpus.splits.items()
     }
@@ -196,17 +257,20 @@ def audit(
         published=published,
         version=version,
         version_by=by,
+        types=corpus.types,
+        cropped=sum(bool(tweet.crops) for tweets in corpus.splits.values() for tweet in tweets),
         splits=splits,
         same_text={pair: len({t.words for t in a} & {t.words for t in b}) for pair, a, b in pairs},
         same_image={pair: tuple(sorted({t.id for t in a} & {t.id for t in b})) for pair, a, b in pairs},
         seen={name: sum(hits) / max(1, len(hits)) for name, hits in seen.items()},
         max_length=max_length,
+        tokenizer="" if tokenizer is None else tokenizer.name_or_path or "a vocabulary made from train",
     )
 
 
-def _by_type(kinds: Iterable[str]) -> dict[str, int]:
+def _by_type(types: Iterable[str], kinds: Iterable[str]) -> dict[str, int]:
     counts = Counter(kinds)
-    return {**{kind: counts[kind] for kind in TYPES}, "entities": counts.total()}
+    return {**{kind: counts[kind] for kind in types}, "entities": counts.total()}
 
 
 def mentions(tweets: Iterable[Tweet]) -> list[tuple[str, str]]:
@@ -230,21 +294,24 @@ def _broken(tweets: Sequence[Tweet], progress: bool) -> tuple[str, ...]:
         return tuple(filter(None, bar))
 
 
-def _cut(tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length: int) -> dict[str, int]:
-    config = ModelConfig(text_encoder=RANDOM, images=False, max_length=max_length)
+def _cut(
+    tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length: int, types: Sequence[str]
+) -> dict[str, int]:
+    config = ModelConfig(types=tuple(types) or TYPES, text_encoder=RANDOM, images=False, max_length=max_length)
     cut, uncut = Batcher(tokenizer, config), Batcher(tokenizer, replace(config, max_length=10**9))
     uncut.learn_words(tweets)
     cut.learn_words(tweets)
     words = sorted({word for tweet in tweets for word in tweet.words})
-    pieces = tokenizer(words, add_special_tokens=False)["input_ids"]
+    pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
     nothing = {word for word, ids in zip(words, pieces, strict=True) if not ids}
-    pieceless = longer = past = 0
+    pieceless = longer = past = longest = 0
     for tweet in tweets:
         inside = len(cut.encode(tweet).first)
         pieceless += sum(word in nothing for word in tweet.words)
-        longer += len(uncut.encode(tweet).pieces) > max_length
+        length = len(uncut.encode(tweet).pieces)
+        longest, longer = max(longest, length), longer + (length > max_length)
         past += sum(span.start >= inside for span in spans(tweet.words, tweet.tags))
-    return {"pieceless": pieceless, "cut": longer, "entities_past_cut": past}
+    return {"pieceless": pieceless, "cut": longer, "entities_past_cut": past, "longest": longest}
 
 
 def _version(published: str, source: Path | None, splits: dict[str, SplitAudit]) -> tuple[str, str]:

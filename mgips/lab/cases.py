@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from mgips.data.batch import TAG_IDS, TweetDataset
-from mgips.data.corpus import TAGS, Corpus, Tweet
+from mgips.data.batch import TweetDataset
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
 from mgips.evaluate import predict_split
 from mgips.lab.error_kinds import error_kinds
 from mgips.lab.results import RESULTS, grid_corpus, load_results
 from mgips.lab.stats import Difference, paired_bootstrap, tweet_counts
+from mgips.labels import tag_set
 from mgips.mining import mine_dataset
 from mgips.model.mgips import MGIPS
 
@@ -32,7 +33,7 @@ def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
     """What a run's file keeps for the case studies, ready for JSON.
 
     Returns:
-        tags: for each test post the ids of its predicted tags, one digit a word (C = 9, in the order of `TAGS`). A
+        tags: for each test post the ids of its predicted tags, one digit a word (in the order of `tag_set`). A
             model that reads has the test split's pictures as its pool.
         mined: for each test post its K most relevant images of the test split, as [place in the split, cosine]; []
             for a model without a contrastive part. A model that reads ranks by the cosine less the penalty for days.
@@ -45,7 +46,7 @@ def collect(model: MGIPS, corpus: Corpus) -> dict[str, Any]:
         mined = mine_dataset(model, data, model.config.k, progress=False)
         rows = zip(mined.index.tolist(), mined.score.tolist(), strict=True)
     return {
-        "tags": ["".join(str(TAG_IDS[tag]) for tag in tags) for tags in predicted],
+        "tags": ["".join(str(model.batcher.tag_ids[tag]) for tag in tags) for tags in predicted],
         "mined": [[[i, round(score, 4)] for i, score in zip(*row, strict=True) if i >= 0] for row in rows],
         "errors": error_kinds([tweet.tags for tweet in corpus.test], predicted),
     }
@@ -73,7 +74,7 @@ def answers(seed: int, tweets: Sequence[Tweet], kept: Mapping[str, Mapping[str, 
     """Read back what `collect` returned for each row, "full" among them. Only TinyTweets' posts, else ConfigError."""
     if any(tweet.truth is None for tweet in tweets):
         raise ConfigError("The cases need to know which pictures are unrelated, and only TinyTweets does.")
-    tags = {row: [[TAGS[int(digit)] for digit in post] for post in record["tags"]] for row, record in kept.items()}
+    tags = {row: [[tag_set()[int(digit)] for digit in post] for post in record["tags"]] for row, record in kept.items()}
     return Answers(seed, tweets, tags, [[(int(i), s) for i, s in row] for row in kept["full"]["mined"]])
 
 

@@ -20,7 +20,7 @@ import torch
 
 from mgips.config import CAPTIONS
 from mgips.data.batch import Batch, TweetDataset
-from mgips.data.corpus import TYPES, Corpus, Tweet
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.crops import crop_cache
 from mgips.data.spans import Span, spans
 from mgips.lab import counterfactual
@@ -296,7 +296,7 @@ def _parts(
         return seen(tweet, model.config) is not None
 
     entities: dict[tuple[str, str], Callable[[Span], bool]] = {
-        **{("type", kind): (lambda s, kind=kind: s.type == kind) for kind in TYPES},
+        **{("type", kind): (lambda s, kind=kind: s.type == kind) for kind in corpus.types},
         ("mention", "seen"): lambda s: (s.text.lower(), s.type) in known,
         ("mention", "unseen"): lambda s: (s.text.lower(), s.type) not in known,
     }

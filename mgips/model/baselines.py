@@ -161,3 +161,7 @@ class IndependentTags(nn.Module):
         """The most likely tag of each word, as many as the mask has."""
         best = torch.cat([emissions.argmax(-1), mask.sum(1, keepdim=True)], 1).tolist()
         return [row[: row[-1]] for row in best]
+
+    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Log of the sum over all tag sequences: (B, T, C), (B, T) → (B,)."""
+        return torch.where(mask, emissions.logsumexp(-1), 0.0).sum(1)

@@ -70,6 +70,10 @@ class CRF(torchcrf.CRF):
             mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
         return super().decode(emissions, mask.bool())  # pyright: ignore[reportArgumentType]
 
+    def log_partition(self, emissions: Tensor, mask: Tensor) -> Tensor:
+        """Log of the sum over all paths of a sequence: (B, T, C), (B, T) → (B,). Only with `batch_first`."""
+        return self._compute_normalizer(emissions.transpose(0, 1), mask.transpose(0, 1))
+
     def _validate(self, emissions: Tensor, tags: Tensor | None = None, mask: Tensor | None = None) -> None:
         """pytorch-crf's checks of shapes, without its look at the mask's values."""
         super()._validate(emissions, tags=tags)  # pyright: ignore[reportArgumentType]

@@ -6,6 +6,7 @@ may stand for the picture: its word pieces then become V^e.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +18,10 @@ from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 
 
 class TextEmbedding(nn.Module):
-    """Eq. 1, `S^e = S + S_position + S_segment`, by BERT's own layer (with its norm and dropout)."""
+    """Eq. 1, `S^e = S + S_position + S_segment`, by the encoder's own layer (with its norm and dropout).
+
+    ModernBERT adds neither positions nor segments: its layers rotate.
+    """
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -42,10 +46,11 @@ class CaptionEmbedding(nn.Module):
 
 
 class ImageEmbedding(nn.Module):
-    """§3.1.2: crops to patches, a class embedding in front, one learned position for each of the m.
+    """§3.1.2: crops to patches, the encoder's own tokens in front, one learned position for each of the m.
 
-    The patch convolution, the class embedding and the pre-norm are CLIP's. Its table of 7 × 7 positions
-    is resized bicubically to one crop's grid, and each crop starts from a copy of it.
+    Pixel normalisation, patch convolution, class token (SigLIP has none), register tokens (DINOv3) and pre-norm (CLIP)
+    are the encoder's. Its table of positions is resized bicubically to one crop's grid, and each crop starts from a
+    copy of it. DINOv3 has no table, since its layers rotate: its positions start at 0, and tell crops apart once learned.
     """
 
     mean: Tensor
@@ -53,32 +58,72 @@ class ImageEmbedding(nn.Module):
 
     def __init__(self, model: Any, crops: int, crop_size: int) -> None:
         super().__init__()
-        clip = model.embeddings
-        self.patches = clip.patch_embedding
-        self.class_embedding = clip.class_embedding
-        self.norm = model.pre_layrnorm
+        own, kind, d = model.embeddings, model.config.model_type, model.config.hidden_size
+        table = registers = None
+        if kind == "clip_vision_model":
+            patches, token, norm = own.patch_embedding, own.class_embedding, model.pre_layrnorm
+            table = own.position_embedding.weight
+        elif kind == "siglip_vision_model":
+            patches, token, norm = own.patch_embedding, None, nn.Identity()
+            table = own.position_embedding.weight
+        elif kind == "dinov2":
+            patches, token, norm = own.patch_embeddings.projection, nn.Parameter(own.cls_token[0, 0]), nn.Identity()
+            table = own.position_embeddings[0]
+        else:
+            patches, token, norm = own.patch_embeddings, nn.Parameter(own.cls_token[0, 0]), nn.Identity()
+            registers = nn.Parameter(own.register_tokens[0]) if model.config.num_register_tokens else None
+        self.patches, self.class_embedding, self.registers, self.norm = patches, token, registers, norm
+        self.first = (token is not None) + (0 if registers is None else len(registers))
+        """Positions in front of the patches."""
         grid = crop_size // model.config.patch_size
-        self.positions = nn.Parameter(crop_positions(clip.position_embedding.weight.detach(), crops, grid))  # (m, d)
+        if table is None:
+            positions = torch.zeros(self.first + crops * grid**2, d)
+        else:
+            positions = crop_positions(table.detach(), crops, grid, self.first)
+        self.positions = nn.Parameter(positions)  # (m, d)
         self.length = len(self.positions)  # m
-        self.register_buffer("mean", 255 * torch.tensor(CLIP_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(CLIP_STD).view(3, 1, 1), persistent=False)
+        mean, std = pixel_statistics(model.config)
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(std).view(3, 1, 1), persistent=False)
 
     def forward(self, crops: Tensor) -> Tensor:
-        """(B, crops, side, side, 3) uint8 → (B, m, d), m = 1 + crops × grid × grid."""
+        """(B, crops, side, side, 3) uint8 → (B, m, d), m = tokens in front + crops × grid × grid."""
         pixels = crops.flatten(0, 1).permute(0, 3, 1, 2)  # (B × crops, 3, side, side)
         pixels = (pixels.float() - self.mean) / self.std
         patches = self.patches(pixels).flatten(2).transpose(1, 2)  # (B × crops, grid², d)
         patches = patches.unflatten(0, crops.shape[:2]).flatten(1, 2)  # (B, crops × grid², d)
-        first = self.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
-        return self.norm(torch.cat([first, patches], dim=1) + self.positions)  # (B, m, d)
+        tokens = [x.view(-1, x.shape[-1]) for x in (self.class_embedding, self.registers) if x is not None]
+        front = [x.to(patches.dtype).expand(patches.shape[0], -1, -1) for x in tokens]
+        return self.norm(torch.cat([*front, patches], dim=1) + self.positions)  # (B, m, d)
 
 
-def crop_positions(table: Tensor, crops: int, grid: int) -> Tensor:
-    """CLIP's position table (1 + side², d) → (1 + crops × grid², d): resized once, repeated per crop."""
-    first, rest = table[:1], table[1:]
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+NORMALISATION = {
+    "clip_vision_model": (CLIP_MEAN, CLIP_STD),
+    "siglip_vision_model": HALF,
+    "dinov2": IMAGENET,
+    "dinov3_vit": IMAGENET,
+}
+"""Mean and standard deviation of each channel, of pixels in [0, 1], by which each kind of encoder was trained."""
+
+
+def pixel_statistics(config: Any) -> tuple[Sequence[float], Sequence[float]]:
+    """An image encoder's mean and standard deviation of each channel: those in its configuration, else its kind's."""
+    mean, std = NORMALISATION[config.model_type]
+    return getattr(config, "image_mean", None) or mean, getattr(config, "image_std", None) or std
+
+
+def crop_positions(table: Tensor, crops: int, grid: int, first: int = 1) -> Tensor:
+    """A position table (first + side², d) → (first + crops × grid², d): resized once, repeated per crop.
+
+    Args:
+        first: rows for positions in front of the patches, which stay as they are.
+    """
+    front, rest = table[:first], table[first:]
     side = round(len(rest) ** 0.5)
     if side != grid:
         square = rest.T.reshape(1, -1, side, side)  # (1, d, side, side)
         square = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False)
         rest = square.flatten(2)[0].T  # (grid², d)
-    return torch.cat([first, rest.repeat(crops, 1)]).clone()
+    return torch.cat([front, rest.repeat(crops, 1)]).clone()

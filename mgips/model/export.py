@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from pathlib import Path
 
@@ -36,9 +37,13 @@ def export_onnx(model: MGIPS, path: str | Path) -> None:
     the caller: the transitions of the CRF are weights of the model.
 
     Raises:
-        ConfigError: a text row of Table 2, whose embedding or BiLSTM the exporter does not follow, or a model that reads
-            captions.
+        ConfigError: a text row of Table 2, whose embedding or BiLSTM the exporter does not follow, a model that reads
+            captions or a pool, or packages that are not installed.
     """
+    if any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript")):
+        raise ConfigError("The export needs the packages onnx and onnxscript: pip install 'mgips[onnx]'.")
+    if model.reader is not None:
+        raise ConfigError("A model that reads a pool cannot be exported; use one that does not, such as variant own.")
     if model.bilstm is not None:
         raise ConfigError("A model with a BiLSTM cannot be exported; use a variant without one.")
     example = Tweet("example", ("a", "few", "words"))

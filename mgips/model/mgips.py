@@ -22,9 +22,12 @@ from torch import Tensor, nn
 
 from mgips.config import CAPTIONS, CHARACTERS, ModelConfig
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
-from mgips.data.corpus import TAGS, Tweet
+from mgips.data.corpus import Tweet
 from mgips.data.crops import CROPS
+from mgips.data.spans import spans
+from mgips.data.windows import merged, window_bounds, windows
 from mgips.errors import ConfigError
+from mgips.labels import tag_set
 from mgips.model.baselines import BiLSTM, IndependentTags, LetterEmbedding
 from mgips.model.contrastive import (
     ContrastHead,
@@ -53,6 +56,7 @@ from mgips.model.pretrained import (
     weights_hash,
 )
 from mgips.model.reading import Pool, Reader, Reading, Rule, empty, gathered, joined
+from mgips.model.tagging import entity_probabilities
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -193,9 +197,10 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         self.reader = Reader(d, config) if config.read != "off" else None
         self._told = False  # that there is no pool
         self.bilstm = BiLSTM(d, config.dropout) if config.bilstm else None
-        self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(d, len(TAGS)))
-        allowed = bio_allowed(TAGS) if config.bio_constraint else None
-        self.crf = CRF(len(TAGS), batch_first=True, allowed=allowed) if config.crf else IndependentTags()
+        self.tags = tag_set(config.types)
+        self.classifier = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(d, len(self.tags)))
+        allowed = bio_allowed(self.tags) if config.bio_constraint else None
+        self.crf = CRF(len(self.tags), batch_first=True, allowed=allowed) if config.crf else IndependentTags()
 
     @classmethod
     def build(cls, config: ModelConfig, tweets: Iterable[Tweet] = (), seed: int | None = None) -> MGIPS:
@@ -394,7 +399,7 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         """The most likely tags: one for every word of every tweet, O for words past the cut."""
         paths = self.crf.decode(out.emissions, batch.word_mask)
         return [
-            [TAGS[tag] for tag in path] + ["O"] * (len(words) - len(path))
+            [self.tags[tag] for tag in path] + ["O"] * (len(words) - len(path))
             for path, words in zip(paths, batch.words, strict=True)
         ]
 
@@ -434,16 +439,47 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         self, data: TweetDataset, batch_size: int = 32, pool: Pool | Sequence[Tweet] | None = None
     ) -> list[list[str]]:
         """`predict` for a split that is tokenized and decoded already."""
-        tags: list[list[str]] = [[] for _ in range(len(data))]
-        for indices, batch, out in self.outputs(data, batch_size, pool):
-            for index, path in zip(indices, self.decode(out, batch), strict=True):
-                tags[index] = path
-        return tags
+        return [[tag for tag, _ in row] for row in self.tagged(data, batch_size, pool, probable=False)]
 
-    def outputs(
-        self, data: TweetDataset, batch_size: int = 32, pool: Pool | Sequence[Tweet] | None = None
-    ) -> Iterator[tuple[list[int], Batch, Output]]:
-        """Forward passes over a split, in evaluation mode: the places of a batch's posts in it, the batch, its output."""
+    def tagged(
+        self,
+        data: TweetDataset,
+        batch_size: int = 32,
+        pool: Pool | Sequence[Tweet] | None = None,
+        probable: bool = True,
+    ) -> list[list[tuple[str, float]]]:
+        """Every word's tag and, where an entity begins at it, how probable that entity is; otherwise 0.
+
+        Posts longer than `max_length` are read in windows where the configuration has an `overlap`, and are cut where it
+        has none.
+
+        Args:
+            probable: off to save the work, for 0 everywhere.
+        """
+        pool = self._pool_of(pool)
+        rows: list[list[tuple[str, float]]] = [[] for _ in range(len(data))]
+        for indices, batch, out in self.outputs(data, batch_size, pool):
+            paths = self.decode(out, batch)
+            found = [(i, s.start, s.end, s.type) for i, path in enumerate(paths) for s in spans(path, path)]
+            chances = (
+                entity_probabilities(self.crf, self.tags, out.emissions, batch.word_mask, found) if probable else ()
+            )
+            starts = {(row, start): chance for (row, start, *_), chance in zip(found, chances, strict=False)}
+            for row, (index, path) in enumerate(zip(indices, paths, strict=True)):
+                rows[index] = [(tag, starts.get((row, place), 0.0)) for place, tag in enumerate(path)]
+        if self.config.overlap:
+            bounds = [window_bounds(tweet, self.batcher, self.config.overlap) for tweet in data.tweets]
+            long = [index for index, parts in enumerate(bounds) if len(parts) > 1]
+            parts = [part for index in long for part in windows(data.tweets[index], bounds[index])]
+            if parts:
+                whole = TweetDataset(parts, self.batcher, progress=False)
+                read = iter(self.tagged(whole, batch_size, pool, probable))
+                for index in long:
+                    rows[index] = merged(bounds[index], [next(read) for _ in bounds[index]])
+        return rows
+
+    def _pool_of(self, pool: Pool | Sequence[Tweet] | None) -> Pool | None:
+        """A pool on the model's device, from one or from posts."""
         if pool is not None and self.reader is None:
             raise ConfigError(READS_NOTHING)
         if pool is not None and not isinstance(pool, Pool):
@@ -452,7 +488,13 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
             raise ConfigError(
                 "This pool was built with other weights, whose pictures mean nothing here; build it anew."
             )
-        pool = pool and pool.to(self.device)
+        return pool and pool.to(self.device)
+
+    def outputs(
+        self, data: TweetDataset, batch_size: int = 32, pool: Pool | Sequence[Tweet] | None = None
+    ) -> Iterator[tuple[list[int], Batch, Output]]:
+        """Forward passes over a split, in evaluation mode: the places of a batch's posts in it, the batch, its output."""
+        pool = self._pool_of(pool)
         with self.evaluating():
             for indices in evaluation_batches(data.lengths, batch_size):
                 batch = data[indices].to(self.device)

@@ -14,12 +14,14 @@ nothing is projected twice.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from mgips.model.pretrained import ImageLayers, TextLayers, split_heads
+from mgips.model.encoders import Layers, split_heads
 
 KeysValues = tuple[Tensor, Tensor]
 """Keys and values of one layer, (B, heads, positions, d / heads) each."""
@@ -46,7 +48,7 @@ def attend(
     Args:
         queries: (B, heads, q, e).
         keys, values: (B, heads, k, e).
-        mask: (B, 1, 1, k) bool, True where a key may be attended to.
+        mask: (B, 1, 1, k) or (B, 1, q, k) bool, True where a key may be attended to.
 
     Returns:
         The context (B, heads, q, e), and the weights (B, heads, q, k) or None.
@@ -59,12 +61,17 @@ def attend(
 
 
 class MutualAttentionEncoder(nn.Module):
-    """Two pretrained towers side by side, layer by layer. With the exchange off they equal the plain encoders."""
+    """Two pretrained towers side by side, layer by layer. With the exchange off they equal the plain encoders.
 
-    def __init__(self, text: TextLayers, image: ImageLayers | TextLayers | None) -> None:
+    Attributes: `gradient_checkpointing`, whether training keeps only what goes into each layer and comes out of it, and
+    computes the rest a second time in the backward pass, with the same dropout.
+    """
+
+    def __init__(self, text: Layers, image: Layers | None) -> None:
         super().__init__()
         self.text = text
         self.image = image
+        self.gradient_checkpointing = False
 
     def forward(
         self,
@@ -89,7 +96,7 @@ class MutualAttentionEncoder(nn.Module):
         text_visible = text_mask[:, None, None, :]  # (B, 1, 1, n)
         if image is None or self.image is None:
             for index in range(len(self.text)):
-                text, _, weights = self.layer(self.text, index, text, text_visible, None, None, attention)
+                text, _, weights = self._run(self.text, index, text, text_visible, None, None, attention)
                 trace += [LayerAttention(weights, None)] if weights is not None else []
             return text, None, trace
 
@@ -101,10 +108,10 @@ class MutualAttentionEncoder(nn.Module):
             text_heads, image_heads = split_heads(text, self.text.heads), split_heads(image, self.image.heads)
             text_kv, image_kv = (text_heads, text_heads), (image_heads, image_heads)
         for index in range(len(self.text)):
-            text, next_text_kv, text_weights = self.layer(
+            text, next_text_kv, text_weights = self._run(
                 self.text, index, text, text_visible, image_kv, image_visible, attention
             )
-            image, next_image_kv, image_weights = self.layer(
+            image, next_image_kv, image_weights = self._run(
                 self.image, index, image, image_visible, text_kv, text_visible, attention
             )
             if exchange:
@@ -112,15 +119,21 @@ class MutualAttentionEncoder(nn.Module):
             trace += [LayerAttention(text_weights, image_weights)] if text_weights is not None else []
         return text, image, trace
 
-    def alone(self, tower: TextLayers | ImageLayers, hidden: Tensor, mask: Tensor) -> Tensor:
+    def alone(self, tower: Layers, hidden: Tensor, mask: Tensor) -> Tensor:
         """One tower that meets no other: (B, p, d) and (B, p) bool → its last hidden states, (B, p, d)."""
         for index in range(len(tower)):
-            hidden, _, _ = self.layer(tower, index, hidden, mask[:, None, None, :], None, None, False)
+            hidden, _, _ = self._run(tower, index, hidden, mask[:, None, None, :], None, None, False)
         return hidden
+
+    def _run(self, *arguments: Any) -> tuple[Tensor, KeysValues, Tensor | None]:
+        """`layer`, computed again in the backward pass where that is asked for."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(self.layer, *arguments, use_reentrant=False)
+        return self.layer(*arguments)
 
     def layer(
         self,
-        tower: TextLayers | ImageLayers,
+        tower: Layers,
         index: int,
         hidden: Tensor,
         visible: Tensor,
@@ -131,9 +144,10 @@ class MutualAttentionEncoder(nn.Module):
         """One layer of one tower (eqs 2 and 4): its output, its own keys and values, and its attention or None."""
         queries, keys, values = tower.project(index, hidden)
         own = keys, values
+        visible = tower.visible(index, visible)
         if other is not None and other_visible is not None:
             keys, values = torch.cat([other[0], keys], 2), torch.cat([other[1], values], 2)  # eq. 2
-            visible = torch.cat([other_visible, visible], -1)
+            visible = torch.cat([other_visible.expand(-1, -1, visible.shape[2], -1), visible], -1)
         dropout = tower.attention_dropout if self.training else 0.0
         context, weights = attend(queries, keys, values, visible, dropout, attention)
         return tower.finish(index, hidden, context), own, weights

@@ -1,8 +1,6 @@
-"""The one place that knows Hugging Face's encoders: loading them, and their layers taken apart.
+"""Loading Hugging Face's encoders and tokenizers, and saving and loading whole models.
 
-Mutual attention (§3.2) changes only the attention call of a pretrained layer, so each tower offers a
-layer's two halves: `project` (hidden states to queries, keys, values) and `finish` (attention's result
-to the layer's output), both computed by the pretrained modules themselves.
+Which kinds of encoder there are, and how their layers are taken apart: `mgips.model.encoders`.
 """
 
 from __future__ import annotations
@@ -10,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,85 +18,34 @@ import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from torch import Tensor, nn
+from torch import nn
 from transformers import (
     AutoConfig,
     AutoModel,
     AutoTokenizer,
     BertConfig,
+    BertweetTokenizer,
     CLIPVisionConfig,
     CLIPVisionModel,
+    ImageProcessingMixin,
     PretrainedConfig,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    SiglipVisionModel,
 )
 from transformers.utils import logging
 
 from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.batch import CAPTION_PIECES, Batcher
-from mgips.data.corpus import TAGS, Tweet
+from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, RunError
+from mgips.labels import tag_set
 from mgips.model.baselines import WordEncoder, word_tokenizer
-
-TEXT_FAMILY = ("bert", "roberta", "xlm-roberta")
-IMAGE_FAMILY = ("clip", "clip_vision_model")
-QKV = tuple[Tensor, Tensor, Tensor]
-Encoder = Any
-"""A Hugging Face encoder. Its parts are modules that are read by name, which types cannot follow."""
-
-
-def split_heads(x: Tensor, heads: int) -> Tensor:
-    """(B, p, d) → (B, heads, p, d / heads)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
-
-
-def merge_heads(x: Tensor) -> Tensor:
-    """(B, heads, p, d / heads) → (B, p, d)."""
-    return x.transpose(1, 2).flatten(2)
-
-
-class TextLayers(nn.ModuleList):
-    """BERT's layers (post-norm): attention, add and norm, feed-forward, add and norm."""
-
-    def __init__(self, model: Encoder) -> None:
-        super().__init__(model.encoder.layer)
-        self.heads: int = model.config.num_attention_heads
-        self.attention_dropout: float = model.config.attention_probs_dropout_prob
-
-    def project(self, index: int, hidden: Tensor) -> QKV:
-        """Queries, keys and values of layer `index`: (B, n, d) → three of (B, heads, n, d / heads)."""
-        layer: Any = self[index]
-        attention = layer.attention.self
-        q, k, v = attention.query(hidden), attention.key(hidden), attention.value(hidden)
-        return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
-
-    def finish(self, index: int, hidden: Tensor, context: Tensor) -> Tensor:
-        """The rest of layer `index`, from its input and its attention's result: (B, n, d)."""
-        layer: Any = self[index]
-        attended = layer.attention.output(merge_heads(context), hidden)
-        return layer.output(layer.intermediate(attended), attended)
-
-
-class ImageLayers(nn.ModuleList):
-    """CLIP's layers (pre-norm): norm, attention, add; norm, feed-forward, add."""
-
-    def __init__(self, model: Encoder) -> None:
-        super().__init__(model.encoder.layers)
-        self.heads: int = model.config.num_attention_heads
-        self.attention_dropout: float = model.config.attention_dropout
-
-    def project(self, index: int, hidden: Tensor) -> QKV:
-        """Queries, keys and values of layer `index`: (B, m, d) → three of (B, heads, m, d / heads)."""
-        layer: Any = self[index]
-        normed, attention = layer.layer_norm1(hidden), layer.self_attn
-        q, k, v = attention.q_proj(normed), attention.k_proj(normed), attention.v_proj(normed)
-        return split_heads(q, self.heads), split_heads(k, self.heads), split_heads(v, self.heads)
-
-    def finish(self, index: int, hidden: Tensor, context: Tensor) -> Tensor:
-        """The rest of layer `index`, from its input and its attention's result: (B, m, d)."""
-        layer: Any = self[index]
-        attended = hidden + layer.self_attn.out_proj(merge_heads(context))
-        return attended + layer.mlp(layer.layer_norm2(attended))
+from mgips.model.embedding import pixel_statistics
+from mgips.model.encoders import IMAGE, PAIRS, REFUSED, TEXT, WHOLE, Encoder
+from mgips.model.encoders import ImageLayers as ImageLayers
+from mgips.model.encoders import TextLayers as TextLayers
+from mgips.model.encoders import split_heads as split_heads
 
 
 def _read(what: str, name: str, read: Any, **options: Any) -> Any:
@@ -116,21 +64,34 @@ def _read(what: str, name: str, read: Any, **options: Any) -> Any:
         logging.set_verbosity(level)
 
 
-def _weights(what: str, name: str, kinds: Sequence[str], read: Any, **options: Any) -> Encoder:
-    """A pretrained encoder in float32, by its folder or hub name.
+def _kind(what: str, name: str, kinds: Iterable[str]) -> str:
+    """The `model_type` of an encoder, by its folder or hub name.
 
     Raises:
-        ConfigError: not there, of a kind that mutual attention is not written for, or a checkpoint that would leave
-            weights at random.
+        ConfigError: not there, or of a kind that mutual attention is not written for.
     """
-    kind = _read(what, name, AutoConfig.from_pretrained).model_type
+    found: str = _read(what, name, AutoConfig.from_pretrained).model_type or "none"
+    kind = WHOLE.get(found, found)
     if kind not in kinds:
+        reason = REFUSED.get(kind.removesuffix("_vision_model"))
         raise ConfigError(
-            f"The {what} {name!r} is of kind {kind!r}; mutual attention is written for {', '.join(kinds)}."
+            f"The {what} {name!r} is of kind {kind!r}; mutual attention is written for {', '.join(kinds)}"
+            f"{f', and not for this one: {reason}' if reason else ''}."
         )
+    return kind
+
+
+def _weights(what: str, name: str, unused: str, read: Any, **options: Any) -> Encoder:
+    """A pretrained encoder in float32, by its folder or hub name.
+
+    Args:
+        unused: part of the names of weights that a checkpoint may lack, since nothing here reads them.
+
+    Raises:
+        ConfigError: a checkpoint that would leave other weights at random.
+    """
     model, info = _read(what, name, read, output_loading_info=True, dtype=torch.float32, **options)
-    # A pooler and CLIP's last norm feed only pooled outputs, which are not used here.
-    missing = sorted(k for k in info["missing_keys"] if "pooler" not in k and "post_layernorm" not in k)
+    missing = sorted(key for key in info["missing_keys"] if unused not in key)
     if missing:
         raise ConfigError(
             f"The {what} {name!r} lacks {len(missing)} weights ({missing[0]}, …): not a checkpoint of this kind."
@@ -139,7 +100,7 @@ def _weights(what: str, name: str, kinds: Sequence[str], read: Any, **options: A
 
 
 def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, Any] | None = None) -> Encoder:
-    """A BERT-family encoder without pooler, in float32.
+    """A text encoder without pooler, in float32, of any kind in `mgips.model.encoders.TEXT`.
 
     `stored` is a saved model's text configuration: the architecture is rebuilt from it, unloaded.
     """
@@ -148,8 +109,8 @@ def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, An
             return WordEncoder(BertConfig(**stored), config.text_encoder == CHARACTERS)
         return WordEncoder.build(config, vocabulary)
     if stored is not None:
-        stored = dict(stored)
-        return AutoModel.from_config(AutoConfig.for_model(stored.pop("model_type"), **stored), add_pooling_layer=False)
+        shape = _config(stored)
+        return AutoModel.from_config(shape, **_without_pooler(shape.model_type))
     if config.text_encoder == RANDOM:
         shape = BertConfig(
             vocab_size=vocabulary,
@@ -162,20 +123,33 @@ def load_text_encoder(config: ModelConfig, vocabulary: int, stored: dict[str, An
             max_position_embeddings=max(config.max_length, 64),
         )
         return AutoModel.from_config(shape, add_pooling_layer=False)
-    return _weights(
-        "text encoder", config.text_encoder, TEXT_FAMILY, AutoModel.from_pretrained, add_pooling_layer=False
-    )
+    kind = _kind("text encoder", config.text_encoder, TEXT)
+    return _weights("text encoder", config.text_encoder, "pooler", AutoModel.from_pretrained, **_without_pooler(kind))
+
+
+def _without_pooler(kind: str) -> dict[str, bool]:
+    return {} if kind == "modernbert" else {"add_pooling_layer": False}
+
+
+def _config(stored: dict[str, Any]) -> PretrainedConfig:
+    """A saved model's configuration of one encoder."""
+    return AutoConfig.for_model(stored["model_type"], **{k: v for k, v in stored.items() if k != "model_type"})
+
+
+UNUSED = {"clip_vision_model": "post_layernorm", "siglip_vision_model": "head.", "dinov2": "mask_token"}
+"""Weights of image encoders that nothing here reads; DINOv3's are DINOv2's."""
 
 
 def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict[str, Any] | None = None) -> Encoder:
-    """CLIP's vision encoder in float32; a random start takes the text tower's depth, width and heads.
+    """An image encoder in float32, of any kind in `mgips.model.encoders.IMAGE`.
 
-    Where captions stand for pictures: a second text encoder, started as the first was.
+    A random start is a CLIP of the text tower's depth, width and heads. Where captions stand for pictures: a second text
+    encoder, started as the first was.
     """
     if config.image_encoder == CAPTIONS:
         return load_text_encoder(config, text.vocab_size, stored)
     if stored is not None:
-        return CLIPVisionModel(CLIPVisionConfig(**stored))
+        return AutoModel.from_config(_config(stored))
     if config.image_encoder == RANDOM:
         shape = CLIPVisionConfig(
             hidden_size=text.hidden_size,
@@ -186,19 +160,45 @@ def load_image_encoder(config: ModelConfig, text: PretrainedConfig, stored: dict
             patch_size=config.patch_size,
         )
         return CLIPVisionModel(shape)
-    return _weights("image encoder", config.image_encoder, IMAGE_FAMILY, CLIPVisionModel.from_pretrained)
+    what, name = "image encoder", config.image_encoder
+    kind = _kind(what, name, IMAGE)
+    classes = {"clip_vision_model": CLIPVisionModel, "siglip_vision_model": SiglipVisionModel}
+    model = _weights(what, name, UNUSED.get(kind, "mask_token"), classes.get(kind, AutoModel).from_pretrained)
+    _take_pixel_statistics(name, model.config)
+    return model
+
+
+def _take_pixel_statistics(name: str, config: Any) -> None:
+    """Write the mean and standard deviation of the encoder's own preprocessor into its configuration, which is saved
+    with the model; nothing where they are its kind's, or where there is no preprocessor."""
+    try:
+        own, _ = ImageProcessingMixin.get_image_processor_dict(name)
+    except OSError:
+        return
+    for field, usual in zip(("image_mean", "image_std"), pixel_statistics(config), strict=True):
+        value = own.get(field)
+        if value is None or list(value) == list(usual):
+            continue
+        if len(value) != 3:
+            raise ConfigError(
+                f"The preprocessor of {name!r} gives {len(value)} numbers as {field}; images have 3 channels."
+            )
+        setattr(config, field, list(value))
 
 
 def reach(text: dict[str, Any]) -> int:
     """The longest text, in pieces, that a text encoder of this configuration reads."""
-    return text["max_position_embeddings"] - (0 if text["model_type"] == "bert" else text["pad_token_id"] + 1)
+    # RoBERTa counts positions from its padding's id on.
+    before = text["pad_token_id"] + 1 if text["model_type"] in ("roberta", "xlm-roberta") else 0
+    return text["max_position_embeddings"] - before
 
 
 def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: ModelConfig) -> None:
     """Both towers need the same depth, width and heads, since keys and values pass between them.
 
     Raises:
-        ConfigError: naming the first two numbers that differ.
+        ConfigError: naming the first two numbers that differ, and known encoders that fit; a text longer, or crops of
+            another size, than an encoder reads.
     """
     if config.max_length > reach(text.to_dict()):
         raise ConfigError(
@@ -220,12 +220,30 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
             raise ConfigError(
                 f"The encoders do not fit: {config.text_encoder!r} has {getattr(text, name)} {what}, "
                 f"{config.image_encoder!r} has {getattr(image, name)}. Mutual attention needs equal depth, width and "
-                f'heads; choose others, or image_encoder="{RANDOM}".'
+                f'heads; choose {_partners(text, image)}others, or image_encoder="{RANDOM}".'
             )
     if not captions and config.crop_size % image.patch_size:
+        fitting = max(round(config.crop_size / image.patch_size), 1) * image.patch_size
         raise ConfigError(
-            f"crop_size {config.crop_size} is no multiple of the image encoder's patch size {image.patch_size}."
+            f"crop_size {config.crop_size} is no multiple of the image encoder's patch size {image.patch_size}; "
+            f"use crop_size={fitting}."
         )
+
+
+def _partners(text: PretrainedConfig, image: PretrainedConfig) -> str:
+    """Published encoders that fit one of two that do not fit each other, as part of a sentence; "" where none is known."""
+    for own, side in ((text, 1), (image, 0)):
+        shape = own.num_hidden_layers, own.hidden_size, own.num_attention_heads
+        if shape in PAIRS:
+            other = ("a text encoder", "an image encoder")[side]
+            return f"{other} that fits ({', '.join(PAIRS[shape][side])}), "
+    return ""
+
+
+WITHOUT_EMOJI = (
+    "BERTweet reads emoji by their names, such as :fire:, and without the package emoji they are unknown pieces: "
+    "pip install emoji==0.6.0 (later versions name some of them otherwise)."
+)
 
 
 def load_tokenizer(config: ModelConfig, tweets: Iterable[Tweet] = ()) -> PreTrainedTokenizerBase:
@@ -234,9 +252,15 @@ def load_tokenizer(config: ModelConfig, tweets: Iterable[Tweet] = ()) -> PreTrai
     if config.text_encoder in (WORDS, CHARACTERS):
         return word_tokenizer(word for tweet in tweets for word in tweet.words)
     if config.text_encoder != RANDOM:
-        # RoBERTa's family marks a word's start by the space before it, and words come to it one by one.
+        # RoBERTa's family and ModernBERT mark a word's start by the space before it, and words come to them one by one.
         options = {} if Path(config.text_encoder).joinpath("vocab.txt").exists() else {"add_prefix_space": True}
-        return _read("tokenizer of", config.text_encoder, AutoTokenizer.from_pretrained, **options)
+        tokenizer = _read("tokenizer of", config.text_encoder, AutoTokenizer.from_pretrained, **options)
+        splitter = tokenizer.backend_tokenizer.pre_tokenizer if tokenizer.is_fast else None
+        if isinstance(splitter, pre_tokenizers.ByteLevel):
+            splitter.add_prefix_space = True  # ModernBERT's tokenizer class has no such option
+        if isinstance(tokenizer, BertweetTokenizer) and tokenizer.demojizer is None:
+            warnings.warn(WITHOUT_EMOJI, stacklevel=2)
+        return tokenizer
     captions = config.images and config.image_encoder == CAPTIONS
     return wordpiece_tokenizer(
         text for tweet in tweets for text in (*tweet.words, *([tweet.caption] if captions else []))
@@ -273,6 +297,17 @@ def wordpiece_tokenizer(words: Iterable[str], least: int = 2) -> PreTrainedToken
     )
 
 
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write a tokenizer's files.
+
+    `BertweetTokenizer` saves its merges without the count that it expects, and drops, when it reads them; one is added.
+    """
+    tokenizer.save_pretrained(folder)
+    if isinstance(tokenizer, BertweetTokenizer):
+        merges = (" ".join([*pair, "0"]) + "\n" for pair in tokenizer.bpe_ranks)  # in the order of their ranks
+        (folder / "bpe.codes").write_text("".join(merges), encoding="utf-8")
+
+
 # ---- whole models, saved and loaded ----
 
 
@@ -282,18 +317,23 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
     config: ModelConfig
     encoder_configs: dict[str, Any]
     batcher: Batcher
+    card: str = ""
+    """The model card, README.md in its folder; "" where there is none."""
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """config.json, tokenizer and model.safetensors (the hub mixin's hook behind `save_pretrained`)."""
         folder = Path(save_directory)
         self.save_description(folder)
+        if self.card:  # otherwise the mixin writes one that says little
+            (folder / "README.md").write_text(self.card, encoding="utf-8")
         save_file(self.state_dict(), folder / "model.safetensors")
 
     def save_description(self, folder: Path) -> None:
         """config.json and the tokenizer: a pretrained folder but for its weights."""
-        description = {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": list(TAGS)}
+        tags = tag_set(self.config.types)
+        description = {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": tags}
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        self.batcher.tokenizer.save_pretrained(folder)
+        save_tokenizer(self.batcher.tokenizer, folder)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
@@ -328,10 +368,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
                 f"{folder} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
             )
         description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if "model" not in description or description.get("tags") != list(TAGS):
-            raise RunError(
-                f"{folder / 'config.json'} does not describe an mgips model with the tags {', '.join(TAGS)}."
-            )
+        if not isinstance(description, dict) or not {"model", "encoders", "tags"} <= set(description):
+            raise RunError(f"{folder / 'config.json'} does not describe an mgips model.")
         known = {field.name for field in dataclasses.fields(ModelConfig)}
         strange = sorted(set(description["model"]) - known)
         if strange:
@@ -339,6 +377,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
                 f"{folder / 'config.json'} has the setting {strange[0]!r}, which this version of mgips does not know."
             )
         config = ModelConfig(**description["model"])
+        if description["tags"] != list(tag_set(config.types)):
+            raise RunError(f"{folder / 'config.json'} has tags that are not those of its types; save the model again.")
         text = load_text_encoder(config, 0, description["encoders"]["text"])
         image = load_image_encoder(config, text.config, description["encoders"]["image"]) if config.images else None
         model = cls(config, text, image, AutoTokenizer.from_pretrained(folder))
@@ -348,6 +388,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
             raise RunError(
                 f"{folder / 'model.safetensors'} does not fit its config.json: save the model again."
             ) from error
+        if (folder / "README.md").is_file():
+            model.card = (folder / "README.md").read_text(encoding="utf-8")
         return model.eval()
 
 

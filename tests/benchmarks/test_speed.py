@@ -17,7 +17,6 @@ from builders import HostReads, loss_of
 
 from mgips.config import RANDOM, TrainConfig, preset
 from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
-from mgips.data.corpus import TAGS
 from mgips.data.load import load_corpus
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import DataError
@@ -103,10 +102,10 @@ def test_full_model_against_its_two_encoders(benchmark):
 def test_crf(benchmark, length):
     """Loss (forward and backward) and decoding, over pytorch-crf's."""
     torch.manual_seed(0)
-    ours, theirs = CRF(len(TAGS), batch_first=True), torchcrf.CRF(len(TAGS), batch_first=True)
+    ours, theirs = CRF(9, batch_first=True), torchcrf.CRF(9, batch_first=True)
     theirs.load_state_dict(ours.state_dict())
-    scores = torch.randn(32, length, len(TAGS), requires_grad=True)
-    tags = torch.randint(len(TAGS), (32, length))
+    scores = torch.randn(32, length, 9, requires_grad=True)
+    tags = torch.randint(9, (32, length))
     mask = torch.arange(length) < torch.randint(length // 2, length + 1, (32, 1))
     mask[0] = True
 

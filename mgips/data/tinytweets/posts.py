@@ -18,11 +18,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mgips.data.corpus import TYPES, Corpus, Tweet
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.tinytweets.scenes import SIGNATURES, Scene, Signature
 from mgips.data.tinytweets.truth import Truth
 from mgips.data.tinytweets.words import AMBIGUOUS, WORDS
 from mgips.errors import ConfigError
+from mgips.labels import TYPES
 
 VERSION = 1
 """Raised with any change of the words, tags, truth or pictures that a seed gives."""
@@ -136,7 +137,9 @@ def tinytweets(
         splits.append(tuple(tweet for day in posts for tweet in day))
         first_day += len(days)
     train, dev, test = splits
-    return Corpus("tinytweets", train, dev, test, notes=(f"Drawn with seed {seed}; the posts are invented.",))
+    return Corpus(
+        "tinytweets", train, dev, test, notes=(f"Drawn with seed {seed}; the posts are invented.",), label_set=TYPES
+    )
 
 
 class Dealer:

@@ -16,7 +16,7 @@ from mgips.data.spans import Span, spans
 from mgips.lab.cases import GRID, RULES, Answers, Case, Rule, Tally, choose, load_answers, tally
 from mgips.lab.error_kinds import matched
 from mgips.lab.figures.shared import Results, of_grid
-from mgips.lab.figures.style import CYCLE, ENTITY, GREY, LOSS
+from mgips.lab.figures.style import CYCLE, GREY, LOSS, look
 from mgips.lab.figures.text import fitted, flow, text_width
 
 WIDTH, MARGIN = 11.0, 0.2
@@ -133,8 +133,8 @@ def _card(figure: Figure, top: float, rule: Rule, case: Case | None, counted: Ta
     for number, (label, cells) in enumerate(table):
         level = y - 0.12 - LINE * number
         write(left, level, label, room=first - 0.05, weight="bold" if label == labels["full"] else "normal")
-        for column, (content, look) in enumerate(cells):
-            write(left + first + column * room, level, content, **{"room": room - 0.05, **look})
+        for column, (content, font) in enumerate(cells):
+            write(left + first + column * room, level, content, **{"room": room - 0.05, **font})
 
 
 def verdicts(gold: Sequence[str], predicted: Sequence[str]) -> list[tuple[str, bool]]:
@@ -173,7 +173,7 @@ def draw_post(
     """
     wide, high = figure.get_size_inches()
     for content, kind, at, line in _laid_out(words, entities, width):
-        colour = ENTITY.get(kind, GREY)
+        colour = look(kind).colour if kind else GREY
         tint = {"bbox": {"fc": colour + "33", "ec": colour, "lw": 0.8, "pad": 1.5}} if kind else {}
         place = (x + at) / wide, (top - 0.1 - 0.29 * line) / high
         figure.text(*place, content, fontsize=10, va="center", parse_math=False, **tint)

@@ -15,32 +15,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mgips.data.corpus import TYPES
 from mgips.errors import DataError
 from mgips.lab.figures.shared import CORPUS_LABELS, Results, chance_line, line, of_grid
-from mgips.lab.figures.style import ENTITY, GREY, LOSS, TEXT
+from mgips.lab.figures.style import GREY, LOSS, TEXT, look
 from mgips.lab.representation import EMBEDDING, MUTUAL, TOWER
 from mgips.lab.results import RESULTS, Result, grid_corpus, load_results, missing
 from mgips.lab.stats import t_difference
+from mgips.labels import in_order
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MARKER = {"PER": ("o", "circle"), "LOC": ("s", "square"), "ORG": ("P", "cross"), "MISC": ("D", "diamond")}
-"""One marker per entity type, for matplotlib and for plotly: types can be told apart without colours."""
-SIZE = {"PER": 1.0, "LOC": 0.85, "ORG": 1.15, "MISC": 0.75}
-"""Factors that make the markers look equally large."""
 TURN = 5
 """Degrees between two frames of the turning picture."""
 
 
 def scatter(ax: Axes, points: np.ndarray, types: np.ndarray, size: float = 14) -> None:
     """Entities in 2D or, on 3D axes, in 3D: (N, 2) or (N, 3) points. t-SNE's axes have no unit, so no ticks are drawn."""
-    for kind in TYPES:
+    for kind in in_order(types):
         mine = points[types == kind]
         if len(mine):
-            look = {"c": ENTITY[kind], "marker": MARKER[kind][0], "alpha": 0.75, "linewidths": 0}
-            ax.scatter(*mine.T, s=size * SIZE[kind], label=kind, **look)
+            colour, marker, _, factor = look(kind)
+            ax.scatter(*mine.T, s=size * factor, label=kind, c=colour, marker=marker, alpha=0.75, linewidths=0)
     ax.set(xticks=[], yticks=[])
     if ax.name == "3d":
         solid: Any = ax  # matplotlib's stubs do not know 3D axes
@@ -69,7 +65,7 @@ def fig11(results: Results, *_: Any) -> Figure:
         scatter(flat, np.array(numbers["xy"]), types, size=11)
         flat.set_title(f"{step}: 2D t-SNE, seed {seed}")
     legend = {"frameon": False, "columnspacing": 1}
-    figure.axes[1].legend(loc="upper left", bbox_to_anchor=(-0.02, 0), ncols=len(TYPES), markerscale=1.6, **legend)
+    figure.axes[1].legend(loc="upper left", bbox_to_anchor=(-0.02, 0), ncols=len(set(types)), markerscale=1.6, **legend)
     share = f"own type among {drawn['k']} nearest, %"
     panels = [("purity", "all entities", share, 100), ("silhouette", "silhouette", "between -1 and 1", 1)]
     if trained[EMBEDDING]["ambiguous"]:
@@ -181,7 +177,7 @@ def turning(
     """
     import plotly.graph_objects as go
 
-    mine = {kind: np.flatnonzero(types == kind) for kind in TYPES}
+    mine = {kind: np.flatnonzero(types == kind) for kind in in_order(types)}
     # One trace per type, not per view and type: hover texts are stored once, and a type hidden stays hidden.
     axes = {
         name: {axis: [points[rows, place].tolist() for rows in mine.values()] for place, axis in enumerate("xyz")}
@@ -193,7 +189,12 @@ def turning(
             **{axis: values[number] for axis, values in axes[start].items()},
             mode="markers",
             name=kind,
-            marker={"size": 5 * SIZE[kind], "color": ENTITY[kind], "symbol": MARKER[kind][1], "opacity": 0.8},
+            marker={
+                "size": 5 * look(kind).size,
+                "color": look(kind).colour,
+                "symbol": look(kind).symbol,
+                "opacity": 0.8,
+            },
             hovertext=[hovers[i] for i in rows.tolist()],
             hoverinfo="text",
         )

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import linprog
 
-from mgips.data.corpus import TYPES
 from mgips.lab.paper.tables import CORPORA, OURS, TABLE1, TABLE1_TOTALS, TABLE2, TABLE3, Scores
+from mgips.labels import TYPES
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split → entities of each type, all entities, tweets: a corpus counted as in Table 1."""

@@ -15,13 +15,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from mgips.config import CAPTIONS
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
 from mgips.lab.figures import style
 from mgips.lab.figures.text import fitted, flow, printable, text_width
 from mgips.lab.widgets.base import USE_ARROWS, Inspected, ModelInspector, Page, control, loaded, slider
 from mgips.lab.widgets.html import shortened
+from mgips.model.embedding import CaptionEmbedding
 from mgips.model.mgips import CROPS
 from mgips.model.reading import Pool
 
@@ -68,8 +68,10 @@ class AttentionInspector(ModelInspector):
         super().__init__("mgips-attention", model, tweets, pool)
         self.length: int = model.image_embedding.length
         """m, the image side's positions."""
-        self.captions = model.config.image_encoder == CAPTIONS
-        self.side = 0 if self.captions else round(((self.length - 1) / CROPS) ** 0.5)
+        self.captions = isinstance(model.image_embedding, CaptionEmbedding)
+        self.first = 1 if isinstance(model.image_embedding, CaptionEmbedding) else model.image_embedding.first
+        """Positions in front of the patches: a class token, where the encoder has one, and registers."""
+        self.side = 0 if self.captions else round(((self.length - self.first) / CROPS) ** 0.5)
         """Patches along one side of a crop; 0 where captions are read."""
         layers, heads = len(model.encoder.text), model.encoder.text.heads
         choices = {"value": layers, "min": 1, "max": layers}
@@ -93,7 +95,8 @@ class AttentionInspector(ModelInspector):
             names, start = [f"{place} {piece}" for place, piece in enumerate(self._caption())], 0
         else:
             patches = np.ndindex(CROPS, self.side, self.side)
-            names = [CLASS, *(f"crop {crop + 1}, row {row + 1}, col {column + 1}" for crop, row, column in patches)]
+            names = [CLASS, *(f"register {place}" for place in range(1, self.first))][: self.first]
+            names += [f"crop {crop + 1}, row {row + 1}, col {column + 1}" for crop, row, column in patches]
             start = 0
         name = "Word" if from_text else "Piece" if self.captions else "Patch"
         self.word.description = f"{name} (← →)"
@@ -121,10 +124,10 @@ class AttentionInspector(ModelInspector):
         row = (heads.mean(0) if self.head.value == 0 else heads[self.head.value - 1]).numpy()
         row = np.pad(row, (m + n - len(row), 0))  # without mutual attention, the other side's keys are missing in front
         over_image, over_text = (row[:m], row[m:]) if from_text else (row[n:], row[:n])
-        patches = over_image[1 : len(self._caption())] if self.captions else over_image[1:]
+        patches = over_image[self.first : len(self._caption()) if self.captions else None]
         return Shares(
             patches=patches if self.captions else patches.reshape(CROPS, self.side, self.side),
-            class_token=float(over_image[0]),
+            class_token=float(over_image[: self.first].sum()),
             words=np.array([over_text[a:b].sum() for a, b in zip(first, [*first[1:], n - 1], strict=True)]),
             special=float(over_text[0] + over_text[-1]),
         )
@@ -133,7 +136,7 @@ class AttentionInspector(ModelInspector):
         if self.direction.value == PICTURE and self.captions:
             return f"“{self._caption()[self.word.value]}” of the caption"
         if self.direction.value == PICTURE:
-            return f"the {CLASS}" if self.word.value == 0 else self.word.label
+            return f"the {CLASS}" if self.word.label == CLASS else self.word.label
         return f"“{shortened(self.selected.words[self.word.value], 24)}”"
 
     def describe(self) -> str:
@@ -175,9 +178,16 @@ class AttentionInspector(ModelInspector):
             self._draw_crops(page, left, top, crop_side, gap, shares, from_text)
         top -= 0.22
         missing = " No caption." if self.captions else " No image: the default image is used."
-        first = "[CLS] of the caption" if self.captions else "Class token"
+        name = (
+            "[CLS] of the caption"
+            if self.captions
+            else "Class token and registers"
+            if self.first > 1
+            else "Class token"
+        )
+        first = f"{name}: {100 * shares.class_token:.1f}; " if self.first else ""
         note = (
-            f"Numbers are percent of the attention. {first}: {100 * shares.class_token:.1f}; "
+            f"Numbers are percent of the attention. {first}"
             f"[CLS] and [SEP]: {100 * shares.special:.1f}. Framed: the query.{'' if batch.has_image[0] else missing}"
         )
         page.write(left, top, note, va="top")
@@ -192,7 +202,8 @@ class AttentionInspector(ModelInspector):
         assert crops is not None
         colours = matplotlib.colormaps[style.SEQUENTIAL]
         extent = (0, self.side, self.side, 0)
-        query = () if from_text or self.word.value == 0 else np.unravel_index(self.word.value - 1, shares.patches.shape)
+        place = -1 if from_text else self.word.value - self.first
+        query = np.unravel_index(place, shares.patches.shape) if place >= 0 else ()
         for crop, patches in enumerate(shares.patches):
             axes = page.panel(left + crop * (crop_side + gap), top, crop_side, crop_side)
             axes.imshow(crops[0, crop].numpy(), extent=extent)

@@ -55,7 +55,7 @@ def render(template: str, **values: Any) -> Markup:
 
 def tinted(words: Sequence[str], entities: Sequence[Span]) -> Markup:
     """A post's words with its entities in their type's colour, each followed by the type's name; templates call it."""
-    parts = [(text, kind, style.ENTITY.get(kind, style.GREY)) for text, kind in _parts(words, entities)]
+    parts = [(text, kind, style.look(kind).colour) for text, kind in _parts(words, entities)]
     return render("tinted", parts=parts)
 
 

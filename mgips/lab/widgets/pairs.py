@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mgips.config import CAPTIONS
 from mgips.data.batch import TweetDataset
-from mgips.data.corpus import TYPES, Corpus, Tweet
+from mgips.data.corpus import Corpus, Tweet
 from mgips.data.spans import spans
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError
@@ -41,6 +41,7 @@ from mgips.lab.widgets.base import (
     post_slider,
 )
 from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
+from mgips.labels import in_order
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
@@ -180,6 +181,9 @@ class PairInspector(Inspector):
             for images, row in zip(self._images, rows, strict=False)
         ]
         """For each post the weights with which these are read, by place; empty where nothing is."""
+        self._types = in_order(
+            s.type for post in (*self.predicted, *(spans(t.words, t.tags) for t in tweets)) for s in post
+        )
         self._thumbnail = thumbnails(self.tweets)
         self._kinds = [self._kinds_of(place) for place in range(len(self.tweets))]
         """For each post the values of the filters that choose it."""
@@ -456,7 +460,7 @@ class PairInspector(Inspector):
         self._k = control(widgets.IntSlider, "k", "260px", "20px", description="K", **bounds)
         tooltip = "Write the posts that pass the filters into the working directory"
         self._export_button = button("export", self._export, "110px", description="Export CSV", tooltip=tooltip)
-        self._type = choice("type", "Entity", "Posts with an entity of this type", *TYPES)
+        self._type = choice("type", "Entity", "Posts with an entity of this type", *self._types)
         self._right = choice("right", "Prediction", "right: exactly the gold entities", "right", "wrong")
         images = OWN_IMAGE if self.knows_truth else ("missing",)
         tooltip = "Whether the post's own image belongs to its text, where that is known"

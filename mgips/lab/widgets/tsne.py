@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from mpl_toolkits.mplot3d import Axes3D
 
 from mgips.data.batch import TweetDataset
-from mgips.data.corpus import TYPES, Corpus
+from mgips.data.corpus import Corpus
 from mgips.errors import ConfigError
 from mgips.lab.figures.text import fitted
 from mgips.lab.figures.tsne import scatter
@@ -163,7 +163,12 @@ class TSNEInspector(Inspector):
             axes.scatter(*points[near].T, s=55, linewidths=1.1, **rings)
             axes.scatter(*points[[at]].T, s=210, linewidths=2.4, **rings)
         solid.view_init(elev=22, azim=self.turn.value)
-        place = {"loc": "lower left", "bbox_to_anchor": (0.005, 0.0), "ncols": len(TYPES), "columnspacing": 1.2}
+        place = {
+            "loc": "lower left",
+            "bbox_to_anchor": (0.005, 0.0),
+            "ncols": min(8, len(set(self.vectors.types))),
+            "columnspacing": 1.2,
+        }
         page.legend(*flat.get_legend_handles_labels(), **place, frameon=False, markerscale=1.6)
         span = self.selected.span
         rings = f"Large ring: “{shortened(span.text, 24)}”, {span.type}. Small rings: its {NEIGHBOURS} nearest."

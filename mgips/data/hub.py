@@ -1,0 +1,120 @@
+"""Corpora of the `datasets` library: from the hub, from a folder that it saved, or as they are in memory.
+
+Of each split the columns are read that `mgips.data.jsonlines` knows, under their usual names: `text`, `spans`; `words` or
+`tokens`, `tags` or `ner_tags` (texts, or numbers with names); `image` (an Image feature, kept as it is stored until it
+is looked at), `id`, `time`, `caption`, `group`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mgips.data.corpus import Corpus, Tweet
+from mgips.data.jsonlines import post, with_bio
+from mgips.errors import ConfigError, DataError
+
+SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
+"""What a split may be called, and what it is called here."""
+COLUMNS = {"tokens": "words", "ner_tags": "tags", "labels": "tags"}
+"""Other names of columns."""
+
+
+def datasets_library() -> Any:
+    """The `datasets` package.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise ConfigError("This corpus needs the datasets package: pip install 'mgips[hub]'.") from None
+    return datasets
+
+
+def from_hub(name: str) -> Corpus:
+    """A data set of the hub by its name, "OWNER/NAME" or "OWNER/NAME:CONFIGURATION".
+
+    Raises:
+        DataError: it cannot be fetched.
+    """
+    path, _, configuration = name.partition(":")
+    try:
+        found = datasets_library().load_dataset(path, configuration or None)
+    except ConfigError:
+        raise
+    except Exception as error:  # a dozen kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(f"The data set {name!r} could not be fetched from the hub ({reason}).") from error
+    return from_datasets(found, path.rpartition("/")[2])
+
+
+def from_disk(folder: Path) -> Corpus:
+    """A folder that `DatasetDict.save_to_disk` wrote.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        found = datasets_library().load_from_disk(str(folder))
+    except ConfigError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(f"{folder} cannot be read as a data set ({reason}); save it again.") from error
+    return from_datasets(found, folder.resolve().name, folder)
+
+
+def from_datasets(found: Mapping[str, Any], name: str = "datasets", source: Path | None = None) -> Corpus:
+    """A `DatasetDict`, or any map of splits to `Dataset`s.
+
+    Raises:
+        DataError: a split that is missing, or a row that is no post (naming split and row).
+    """
+    if not isinstance(found, Mapping):
+        raise DataError(f"{name} is one split; give a DatasetDict with train, validation and test.")
+    splits: dict[str, Any] = {}
+    for given, data in found.items():
+        if given in SPLITS:
+            splits[SPLITS[given]] = data
+    lacking = [split for split in ("train", "dev", "test") if split not in splits]
+    if lacking:
+        raise DataError(
+            f"{name} has the splits {', '.join(found)}, and no {lacking[0]}; name one so, or make it with train_test_split."
+        )
+    posts = {split: tuple(with_bio(list(_posts(data, f"{name}, {split}", split)))) for split, data in splits.items()}
+    return Corpus(name, posts["train"], posts["dev"], posts["test"], source)
+
+
+def _posts(data: Any, where: str, split: str) -> Iterator[Tweet]:
+    datasets = datasets_library()
+    columns = {column: COLUMNS.get(column, column) for column in data.column_names}
+    if isinstance(data.features.get("image"), datasets.Image):
+        data = data.cast_column("image", datasets.Image(decode=False))
+    names: dict[str, list[str]] = {}
+    for column, known in columns.items():
+        inner: Any = getattr(data.features[column], "feature", None)
+        if known == "tags" and isinstance(inner, datasets.ClassLabel):
+            names[column] = list(inner.names)
+    for number, stored in enumerate(data):
+        row = {columns[column]: value for column, value in stored.items()}
+        for column, labels in names.items():
+            if stored[column] is not None:
+                row["tags"] = [labels[label] for label in stored[column]]
+        image = row.pop("image", None)
+        if isinstance(row.get("spans"), Mapping):  # a list of objects is stored as an object of lists
+            row["spans"] = [
+                dict(zip(row["spans"], values, strict=True)) for values in zip(*row["spans"].values(), strict=True)
+            ]
+        try:
+            tweet = post(row, f"{split}-{number + 1}")
+        except ValueError as error:
+            raise DataError(f"{where}, row {number}: {error}") from None
+        picture = None
+        if isinstance(image, Mapping):
+            picture = image["bytes"] or (Path(image["path"]) if image["path"] else None)
+        elif isinstance(image, str) and image:
+            picture = Path(image)
+        yield Tweet(**{**vars(tweet), "image": picture})

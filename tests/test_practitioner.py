@@ -1,0 +1,123 @@
+"""The way of someone with posts of their own, in the shell alone: another language, sixteen types, their own pictures."""
+
+import json
+import shlex
+from collections import Counter
+
+import nbformat
+import pytest
+import torch
+from nbclient import NotebookClient
+from PIL import Image, ImageDraw
+from test_boxes import save_owlv2
+
+from mgips import load_corpus
+from mgips.cli import main
+
+# Ukrainian, its types in its own words: sixteen, with names for each.
+NAMES = {
+    "особа": "Олена Марко Ярина Тарас Софія Богдан".split(),
+    "місто": "Львів Київ Одеса Полтава Суми Луцьк".split(),
+    "країна": "Польща Італія Японія Канада Індія Греція".split(),
+    "річка": "Дніпро Десна Дунай Вісла Рось Прут".split(),
+    "компанія": "Світоч Розетка Аврора Нафтогаз Київстар Сільпо".split(),
+    "клуб": "Динамо Шахтар Карпати Ворскла Зоря Металіст".split(),
+    "пісня": "Червона рута|Обійми|Без бою|Стріляй|Човен|Вишиванка".split("|"),
+    "фільм": "Плем'я|Мавка|Довбуш|Земля|Захар Беркут|Поводир".split("|"),
+    "книга": "Кобзар|Лісова пісня|Місто|Тигролови|Зачарована Десна|Енеїда".split("|"),
+    "страва": "борщ вареники деруни голубці галушки сирники".split(),
+    "напій": "узвар квас кава чай лимонад какао".split(),
+    "тварина": "кіт собака лелека заєць лисиця їжак".split(),
+    "рослина": "калина верба соняшник дуб барвінок мак".split(),
+    "свято": "Різдво Великдень Купала Покрова Маланка Обжинки".split(),
+    "дата": "1 травня|24 серпня|8 березня|14 жовтня|2 лютого|31 грудня".split("|"),
+    "мова": "українська польська грецька японська хінді литовська".split(),
+}
+SAYINGS = (
+    "Сьогодні бачили {} і дуже зраділи!",
+    "А ви знаєте, що таке {}? #цікаво",
+    "{} та {} — найкраще за весь тиждень 😍",
+    "Пишуть про {}, але ми чекали на {}.",
+    "Ще одне фото: {} 📷 https://приклад.укр/1",
+)
+
+
+def own_posts(folder, count=240):
+    """A spreadsheet of posts, with a photo each: a sheet in the colour of the first entity's type."""
+    kinds = list(NAMES)
+    lines = [",".join(["text", "image", *kinds])]
+    for number in range(count):
+        saying = SAYINGS[number % len(SAYINGS)]
+        chosen = [kinds[(number * 5 + place * 7) % 16] for place in range(saying.count("{}"))]
+        said = [NAMES[kind][(number // 3 + place) % 6] for place, kind in enumerate(chosen)]
+        text = f"{saying.format(*said)} №{number}"
+        marked = {kind: ";".join(word for word, own in zip(said, chosen, strict=True) if own == kind) for kind in kinds}
+        lines.append(",".join([f'"{text}"', f"photos/{number}.jpg", *(f'"{marked[kind]}"' for kind in kinds)]))
+        photo = Image.new("RGB", (90, 60), tuple((37 * kinds.index(chosen[0]) + 80 * c) % 256 for c in range(3)))
+        ImageDraw.Draw(photo).ellipse((10 + number % 40, 10, 40 + number % 40, 50), fill="white")
+        (folder / "photos").mkdir(parents=True, exist_ok=True)
+        photo.save(folder / "photos" / f"{number}.jpg")
+    (folder / "posts.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder / "posts.csv"
+
+
+def next_of(out):
+    """What a command's last lines say to type next."""
+    return [
+        line.strip().removeprefix("Next: ")
+        for line in out.splitlines()
+        if line.strip().removeprefix("Next: ").startswith("mgips ")
+    ]
+
+
+@pytest.mark.slow
+def test_from_a_spreadsheet_to_the_inspectors_without_a_line_of_python(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sheet = own_posts(tmp_path / "own")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_owlv2(tmp_path / "owlv2")
+
+    def run(command, *more):
+        capsys.readouterr()
+        assert main([*shlex.split(command)[1:], *more]) == 0, command
+        return capsys.readouterr().out
+
+    (split,) = next_of(run(f"mgips audit {sheet}"))
+    assert split == f"mgips split {sheet} --out FOLDER"
+    audit, *_ = next_of(run(split.replace("FOLDER", "corpus")))
+    assert audit == "mgips audit corpus"
+    told = run(audit)
+    assert all(kind in told for kind in NAMES)
+    crops, train = next_of(told)
+    assert crops.startswith("mgips crops corpus") and train.startswith("mgips train --corpus corpus")
+    (train,) = next_of(run("mgips crops corpus", "--detector", "owlv2", "--threshold", "0.3"))
+    assert train == "mgips train --corpus corpus"
+    with_boxes = load_corpus("corpus")
+    assert Counter(len(t.crops) for t in with_boxes.train)[3] > 0 and len(with_boxes.types) == 16
+    tiny = ["--preset", "tiny", "--epochs", "12", "--batch-size", "16", "--run", "run"]
+    (predict,) = next_of(run(train, *tiny).replace(" FILE.jsonl, or --text … --image …", ""))
+    assert predict == "mgips predict run"
+    scores = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert scores["test"]["f1"] > 0.5 and 6 <= len(scores["test"]["per_type"]) <= 16
+    (inspect,) = next_of(run(predict, str(sheet), "--out", "answers.jsonl", "--detector", "owlv2"))
+    assert inspect == "mgips inspect run"
+    answers = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert len(answers) == 240 and {span["type"] for row in answers for span in row["spans"]} <= set(NAMES)
+    assert all(row["text"][span["start"] : span["end"]] == span["text"] for row in answers for span in row["spans"])
+    assert "jupyter lab" in run(inspect, "--no-open")
+    book = nbformat.read(tmp_path / "run" / "inspect.ipynb", as_version=4)
+    calls = " ".join(cell.source for cell in book.cells)
+    assert all(f"inspect_{name}(" in calls for name in ("pairs", "attention", "mge", "swap", "tsne"))
+    NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    pictures = [out for cell in book.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    assert len(pictures) == 5  # an error would stand in the page, and leave no picture
+
+
+def test_a_text_model_gets_the_inspectors_that_fit(tmp_path, capsys):
+    out = tmp_path / "x.ipynb"
+    assert main(["inspect", "tiny-text", "--no-open", "--out", str(out)]) == 0
+    calls = " ".join(cell.source for cell in nbformat.read(out, as_version=4).cells)
+    assert "inspect_tsne(" in calls and "inspect_pairs(" not in calls and "inspect_attention(" not in calls
+    assert main(["inspect", "nothing", "--no-open"]) == 2
+    assert "nothing is no folder here" in capsys.readouterr().err
