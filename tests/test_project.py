@@ -19,10 +19,12 @@ from mgips.lab.cases import RULES, load_answers, tally
 from mgips.lab.demo import DayRead, Demo
 from mgips.lab.figures.grids import compare, inflation
 from mgips.lab.figures.probe import average
+from mgips.lab.figures.reading import ceilings, p_value, paired, pool_counts, pool_differences, what_was_read
 from mgips.lab.paper.tables import TABLE2
+from mgips.lab.pools import POOLS
 from mgips.lab.precision import MiningPrecision
 from mgips.lab.results import load_results
-from mgips.lab.stats import paired_bootstrap, t_difference
+from mgips.lab.stats import corrected, counts_f1, paired_bootstrap, t_difference
 from mgips.lab.weights import cards
 
 ROOT = Path(__file__).parent.parent
@@ -97,7 +99,8 @@ def test_what_is_imported_is_declared():
     """Every third-party module that the method imports comes with `mgips`, and every other one with `mgips[lab]`."""
     homes = {"PIL": "pillow", "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "IPython": "ipywidgets"}
     homes |= {"mpl_toolkits": "matplotlib", "cycler": "matplotlib", "markupsafe": "jinja2"}
-    method = {named(r) for r in (*PROJECT["project"]["dependencies"], *EXTRAS["tracking"])}
+    method = {named(r) for r in PROJECT["project"]["dependencies"]}
+    method |= {named(r) for extra in ("tracking", "hub", "crops", "onnx") for r in EXTRAS[extra]}
     lab = method | {named(r) for r in EXTRAS["lab"]}
     for path in (ROOT / "mgips").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -222,6 +225,38 @@ def test_the_results_page_repeats_the_committed_runs():
     purity = [[run[step]["purity"] for run in runs] for step in ("embedding", "mutual attention", "MGI")]
     steps = [t_difference([b - a for a, b in zip(*pair, strict=True)]) for pair in (purity[:2], purity[1:])]
     rows += [f"{100 * sum(purity[0]) / len(runs):.0f} % share its type", "adds {} points; MGI {}.".format(*steps)]
+    reads, gains = load_results("reads", folder=DATA), compare("reads", folder=DATA)
+    p = corrected(gains)
+    for row, runs in reads.items():
+        d = gains.get(row)
+        compared = f"{d} | {100 * d.detectable:.1f} | {p_value(p[row])}" if d else "reference | |"
+        label = runs[0].record["label"]
+        rows.append(f"| {label} | {mean(runs):.1f} | {compared} | {' | '.join(what_was_read(runs))} |")
+    by_pool = pool_differences(reads["sparsemax"])
+    for pool, label in POOLS.items():
+        counts = pool_counts(reads["sparsemax"], pool).values()
+        f1 = sum(map(counts_f1, counts)) / len(counts)
+        rows.append(f"| {label} | {100 * f1:.1f} | {by_pool.get(pool, 'reference')} |")
+    own, best = {run.seed: run.counts for run in reads["own"]}, ceilings(reads["own"])
+    rows.append(f"the own picture only: {paired(own, pool_counts(reads['sparsemax'], 'train'))}")
+    rows.append(
+        "own picture is {own_image:.1f}, with the day's pictures {mined:.1f}.".format(
+            **{name: 100 * share for name, share in best.items()}
+        )
+    )
+    rows.append("of sparsemax: " + ", ".join(f"{100 * run.f1:.1f}" for run in reads["sparsemax"]))
+    base = json.loads((ROOT / "tests/benchmarks/real_sizes.json").read_text())[0]
+    whole, resumed = base["whole"], base["resumed"]
+    assert base["preset"] == "base" and whole["step"] == 10 and whole["sha256"] == resumed["sha256"]
+    rows.append(f"{whole['weights'] / 1e6:.1f} M parameters, {whole['cpu_seconds_per_step']:.1f} seconds of CPU time a step, "
+                f"{whole['peak_memory_gib']:.1f} GiB at its peak")  # fmt: skip
+    gpu = json.loads((ROOT / "tests/benchmarks/gpu_step.json").read_text())
+    times = [1000 * batch / gpu[f"batch {batch}"]["samples_per_second"] for batch in (32, 64, 128)]
+    rows.append(
+        "On an {} a step in bf16 took {:.0f}, {:.0f} and {:.0f} ms".format(
+            gpu["device"].removeprefix("NVIDIA "), *times
+        )
+    )
     rows.append(f"({len(list(DATA.rglob('*.json')))} of them")
     page, readme = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("figures/README.md", "README.md"))
     assert [row for row in rows if row not in page] == []
@@ -231,6 +266,7 @@ def test_the_results_page_repeats_the_committed_runs():
     found = [f"attention {lost:+.1f} points, still {left:+.1f} over text only (5 seeds)"]
     found += [f"{alone[0][0]} of {alone[0][2]} posts are right only with IPS-CL, {alone[0][1]} only"]
     found += ["mutual attention, {1:+.1f} by MGI".format(*(100 * d.difference for d in steps))]
+    found += [f"reading other posts' pictures adds {gains['sparsemax']} (5 seeds)"]
     found += [f"80 % of test in training: F1 {100 * leaks['leak-80, by_dev'].difference:+.1f}"]
     assert [finding for finding in found if finding not in readme] == []
 

@@ -101,13 +101,18 @@ class Entry:
 
 
 def forest(
-    ax: Axes, entries: Sequence[Entry], head: Mapping[str, float], lines: Mapping[str, float] | None = None
+    ax: Axes,
+    entries: Sequence[Entry],
+    head: Mapping[str, float],
+    lines: Mapping[str, float] | None = None,
+    to_the_right: Sequence[str] = (),
 ) -> None:
     """Numbers with their intervals, one per row, and columns of text to their right.
 
     Args:
         head: the name of each column, and where it starts, in typographical points.
         lines: numbers of [-1, 1] that all rows are seen against, by their names: vertical lines.
+        to_the_right: those whose name stands to the right of the line, because it would leave the panel.
     """
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1}
     how: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": 9, "annotation_clip": False}
@@ -120,7 +125,8 @@ def forest(
         dot(ax, entry.number, place, *entry.mark, markersize=7)
     for step, (name, value) in enumerate((lines or {}).items()):
         ax.axvline(100 * value, color="black", linestyle=":", linewidth=1)
-        ax.annotate(name, (100 * value, -0.75 - 0.6 * step), xytext=(-4, 0), ha="right", bbox=white, **how)
+        place, ha = ((4, 0), "left") if name in to_the_right else ((-4, 0), "right")
+        ax.annotate(name, (100 * value, -0.75 - 0.6 * step), xytext=place, ha=ha, bbox=white, **how)
     ax.set(yticks=range(len(entries)), yticklabels=[entry.label for entry in entries])
     ax.set_ylim(len(entries) - 0.5, -0.7 - 0.6 * max(1, len(lines or {})))
 
@@ -178,7 +184,9 @@ def reading(results: Results, corpus: str, folder: str | Path) -> Figure | None:
         f"own picture, at best {100 * best['own_image']:.1f}": best["own_image"],
         f"day's pictures, at best {100 * best['mined']:.1f}": best["mined"],
     }
-    forest(ax, entries, head | {name: 320 + place for name, place in READ_HEAD.items()}, lines)
+    low, high = min(entry.number.low for entry in entries), max(lines.values())
+    near = [name for name, value in lines.items() if value < low + 0.35 * (high - low)]
+    forest(ax, entries, head | {name: 320 + place for name, place in READ_HEAD.items()}, lines, near)
     ax.set_xlabel(f"test F1\n{chance_at_one(results)}", loc="left")
     main = "sparsemax" if "sparsemax" in differences else next(iter(differences))
     subject = "Reading other posts' pictures" if main == "sparsemax" else results[main][0].record["label"]
