@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mgips.config import ModelConfig, TrainConfig
 
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 TEMPLATE = """\
 ---
 library_name: mgips
@@ -16,7 +19,7 @@ tags:
 - multimodal
 - named-entity-recognition
 {base}model-index:
-- name: {name}
+- name: {quoted}
   results:
   - task:
       type: token-classification
@@ -88,11 +91,13 @@ def model_card(name: str, described: Mapping[str, Any], results: Mapping[str, An
 
     defaults = {**vars(ModelConfig()), **vars(TrainConfig())}
     changed = {k: v for k, v in {**model, **train}.items() if v != defaults[k] and k not in ("types", "seed")}
-    encoders = [model[key] for key in ("text_encoder", "image_encoder") if "/" in model[key]]
-    encoders = encoders if model["images"] else encoders[:1]
+    towers = ("text_encoder", "image_encoder") if model["images"] else ("text_encoder",)
+    encoders = [model[key] for key in towers if HUB_NAME.fullmatch(model[key]) and not Path(model[key]).exists()]
+    changed |= {key: Path(changed[key]).name for key in towers if key in changed and changed[key] not in encoders}
     types = model["types"]
     return TEMPLATE.format(
         name=name,
+        quoted=json.dumps(name, ensure_ascii=False),
         base="".join(["base_model:\n", *(f"- {encoder}\n" for encoder in encoders)]) if encoders else "",
         data=json.dumps(corpus["name"]),
         f1=round(test["f1"], 4),

@@ -108,6 +108,7 @@ class Evaluate(Posts):
 
         model, corpus = load(self.run, self.corpus, self.root)
         tweets = corpus.splits[self.split]
+        tell_of(self.run, corpus)
         if model.reader is None and (self.pool, self.days) != ("split", None):
             raise ConfigError(READS_NOTHING)
         both = tweets if self.split == "train" else (*tweets, *corpus.train)
@@ -146,9 +147,7 @@ class Probe(Posts):
                 folder.mkdir(parents=True, exist_ok=True)
         if not (folder.is_dir() and os.access(folder, os.W_OK)):
             raise ConfigError(f"{folder} is not a folder that can be written to; name one with --out.")
-        trained_on = recorded_corpus(self.run)
-        if trained_on and trained_on["sha256"] != corpus.fingerprint():
-            print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
+        tell_of(self.run, corpus)
         result = probe(model, corpus, self.split, self.seed)
         save(result.to_dict(), folder)
         print(json.dumps(result.to_dict(), indent=2) if self.json else result)
@@ -200,6 +199,10 @@ class Predict(Posts):
 
         if sum(given is not None for given in (self.posts, self.text, self.corpus)) != 1:
             raise ConfigError("Give one of: a FILE of posts, --text (with --image), or --corpus.")
+        if self.text is None and (self.image is not None or self.time is not None):
+            raise ConfigError("--image and --time belong to --text; in a file each post has its own.")
+        if self.out is not None and self.posts is not None and self.out.resolve() == self.posts.resolve():
+            raise ConfigError(f"{self.out} would be overwritten by its answers; name another file with --out.")
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}; it must be a whole number in [1, inf).")
         if self.image is not None:
@@ -211,7 +214,9 @@ class Predict(Posts):
         elif self.posts is not None:
             if not self.posts.is_file():
                 raise DataError(f"{self.posts} is no file; name one with posts.")
-            tweets = load_corpus(self.posts).train
+            heap = load_corpus(self.posts)
+            tweets = heap.train
+            print(*heap.notes, sep="\n", end="\n" * bool(heap.notes), file=sys.stderr)
         else:
             tweets = load_corpus(str(self.corpus), self.root).splits[self.split]
         tweets = [dataclasses.replace(tweet, tags=()) for tweet in tweets]
@@ -270,12 +275,13 @@ class Inspect:
     def __call__(self) -> int:
         import subprocess
 
+        from mgips.data.load import data_root
         from mgips.lab.inspection import write_inspection
 
         model, _, place = load_with_place(self.run, self.corpus, self.root)
         out = self.out or (self.run if self.run.is_dir() else Path()) / "inspect.ipynb"
         if not out.exists():
-            root = None if self.root is None else self.root.resolve()
+            root = data_root(self.root).resolve()  # a notebook runs in its own folder
             run = self.run.resolve() if self.run.exists() else self.run
             write_inspection(out, run, model, place, root)
         print(f"The notebook: {out}")
@@ -374,7 +380,7 @@ class Split:
 
     def __call__(self) -> int:
         from mgips.data.jsonlines import write_jsonl
-        from mgips.data.load import load_corpus
+        from mgips.data.load import PICTURES_MISSING, load_corpus
         from mgips.data.splitting import split_corpus
 
         files = {split: self.out / f"{split}.jsonl" for split in ("train", "dev", "test")}
@@ -382,6 +388,8 @@ class Split:
         if there is not None:
             raise ConfigError(f"{there} is there already; name another folder, or remove it.")
         corpus = load_corpus(self.corpus, self.root)
+        if any(PICTURES_MISSING in note for note in corpus.notes):
+            raise DataError(f"{corpus.notes[0]} Put them there first: the splits would forget them.")
         tweets = [tweet for split in corpus.splits.values() for tweet in split]
         made = split_corpus(tweets, self.shares, False if self.mix_days else None, self.seed)
         for split, file in files.items():
@@ -576,6 +584,15 @@ def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[M
         raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
     place = str(Path(name).resolve()) if Path(name).exists() else name
     return model, load_corpus(name, root), place
+
+
+def tell_of(run: Path, corpus: Corpus) -> None:
+    """Say on stderr what a number on this corpus rests on: that it is not the one trained on, and pictures that lack."""
+    trained_on = recorded_corpus(run)
+    if trained_on and trained_on["sha256"] != corpus.fingerprint():
+        print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
+    for note in corpus.notes if trained_on and [*corpus.notes] != trained_on.get("notes", [*corpus.notes]) else ():
+        print(note, file=sys.stderr)
 
 
 def recorded_corpus(run: Path) -> dict[str, Any] | None:

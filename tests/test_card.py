@@ -50,6 +50,17 @@ def test_the_card_of_a_text_model_speaks_of_no_picture(tmp_path):
     )
 
 
+def test_a_card_is_valid_whatever_the_run_is_called_and_names_no_folder(run):
+    from mgips.card import model_card
+
+    described = json.loads((run.folder / "run.json").read_text())
+    described["model"]["text_encoder"] = str(run.folder / "my-encoder")
+    text = model_card('a: "b"', described, json.loads((run.folder / "results.json").read_text()))
+    card = ModelCard(text)
+    assert card.data.model_name == 'a: "b"' and card.data.base_model is None
+    assert str(run.folder) not in text and "| `text_encoder` | my-encoder |" in text
+
+
 class Hub:
     """A folder that stands for the hub: what is pushed is copied there, what is fetched comes from there."""
 

@@ -171,6 +171,9 @@ def test_gold_is_never_cut_by_words(tmp_path):
         ({"text": "Ada", "image": {"bytes": "§"}}, "not in base64"),
         ({"text": "Ada", "image": 3}, "is no file name"),
         ({"text": "Ada", "id": [1]}, '"id" is [1]'),
+        ({"text": "Ada", "time": 1747000000}, "looks like seconds"),
+        ({"text": "Ada \ud83d"}, "half a character"),
+        ({"words": ["\udc00"]}, "half a character"),
         ({"text": "Ada", "time": "soon"}, "\"time\" is 'soon'"),
         ({"text": "Ada", "caption": 3}, '"caption" is 3'),
     ],
@@ -313,6 +316,14 @@ def test_any_table_gives_posts_or_a_data_error(tmp_path_factory, content):
         assert str(error).startswith(str(file))
 
 
+@pytest.mark.parametrize("row", ["小明住在北京,小明,北京", "私は東京に住む,私,東京", "ฉันอยู่ที่เชียงใหม่,ฉัน,เชียงใหม่"])
+def test_a_table_in_a_script_without_blanks(tmp_path, row):
+    text, who, where = row.split(",")
+    (post,) = read_table(table(tmp_path, f"text,who,where\n{row}\n"))
+    found = marks(post, spans(post.words, post.tags))
+    assert [(text[m["start"] : m["end"]], m["type"]) for m in found] == [(who, "who"), (where, "where")]
+
+
 # ---- folders, files, the datasets library ----
 
 
@@ -393,6 +404,19 @@ def test_the_datasets_library(tmp_path):
     broken = datasets.Dataset.from_list([{"text": "Ada"}, {"text": " "}])
     with pytest.raises(DataError, match="datasets, dev, row 1: the text has no words"):
         load_corpus({"train": spanned, "dev": broken, "test": spanned})
+
+
+def test_unlabelled_rows_of_the_hub(tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features({"tokens": datasets.Sequence(datasets.Value("string")), "ner_tags": datasets.Sequence(datasets.ClassLabel(names=["O", "B-PER"]))})  # fmt: skip
+
+    def rows(*tags):
+        return datasets.Dataset.from_dict({"tokens": [["a", "b"]] * len(tags), "ner_tags": [*tags]}, features=features)
+
+    found = load_corpus({"train": rows([1, 0]), "dev": rows([0, 1]), "test": rows([-1, -1])})
+    assert found.train[0].tags == ("B-PER", "O") and found.test[0].tags == ()
+    with pytest.raises(DataError, match="dev, row 1: a tag is no number of its 2 names"):
+        load_corpus({"train": rows([1, 0]), "dev": rows([1, 0], [0, -1]), "test": rows([0, 0])})
 
 
 def test_without_the_datasets_library(monkeypatch, tmp_path):
@@ -519,6 +543,25 @@ def test_from_one_file_to_predictions(tmp_path, capsys):
     assert [spans(t.words, t.tags) for t in read] == [
         spans(t.words, p) for t, p in zip(bare, model.predict(bare), strict=True)
     ]
+
+
+def test_splitting_without_the_pictures_is_refused_and_audit_says_so(tmp_path, capsys):
+    file = lines(tmp_path / "x.jsonl", *({"text": f"post {i}", "image": f"{i}.png", "spans": []} for i in range(20)))
+    assert main(["split", str(file), "--out", str(tmp_path / "out")]) == 2
+    assert "20 of 20 pictures are not there" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main(["audit", str(file)]) == 0
+    assert "20 of 20 pictures are not there" in capsys.readouterr().out
+    assert main(["predict", "tiny-full", str(file)]) == 0
+    assert "20 of 20 pictures are not there" in capsys.readouterr().err
+    assert main(["predict", "tiny-full", str(file), "--out", str(file)]) == 2
+    assert "would be overwritten" in capsys.readouterr().err
+    assert main(["predict", "tiny-full", str(file), "--time", "3"]) == 2
+    assert "belong to --text" in capsys.readouterr().err
+
+
+def test_a_number_on_another_corpus_says_so(tmp_path, capsys):
+    assert main(["evaluate", "tiny-text", "--corpus", "tinytweets:test=40"]) == 0
+    assert "not trained on these very posts" in capsys.readouterr().err
 
 
 def test_predicting_notes_what_cannot_be_read(tmp_path, capsys):

@@ -76,8 +76,10 @@ class Tweet:
         """An unlabelled post from raw text, split as the Twitter corpora are: # and @ and punctuation stand alone.
 
         Raises:
-            DataError: the text has no words.
+            DataError: the text has no words, or holds half a character.
         """
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise DataError("Half a character (a lone surrogate) is in the text; remove it.")
         words = tuple(word for word, _ in words_of(text))
         if not words:
             raise DataError("The text has no words; give a post's text.")

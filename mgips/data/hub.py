@@ -98,20 +98,26 @@ def _posts(data: Any, where: str, split: str) -> Iterator[Tweet]:
         inner: Any = getattr(data.features[column], "feature", None)
         if known == "tags" and isinstance(inner, datasets.ClassLabel):
             names[column] = list(inner.names)
-    for number, stored in enumerate(data):
+    for number_of_row, stored in enumerate(data):
         row = {columns[column]: value for column, value in stored.items()}
         for column, labels in names.items():
             if stored[column] is not None:
-                row["tags"] = [labels[label] for label in stored[column]]
+                numbers = stored[column]
+                if not all(0 <= number < len(labels) for number in numbers):
+                    if any(number != -1 for number in numbers):  # -1 alone is how unlabelled rows are stored
+                        raise DataError(f"{where}, row {number_of_row}: a tag is no number of its {len(labels)} names.")
+                    row.pop("tags")
+                    continue
+                row["tags"] = [labels[number] for number in numbers]
         image = row.pop("image", None)
         if isinstance(row.get("spans"), Mapping):  # a list of objects is stored as an object of lists
             row["spans"] = [
                 dict(zip(row["spans"], values, strict=True)) for values in zip(*row["spans"].values(), strict=True)
             ]
         try:
-            tweet = post(row, f"{split}-{number + 1}")
+            tweet = post(row, f"{split}-{number_of_row + 1}")
         except ValueError as error:
-            raise DataError(f"{where}, row {number}: {error}") from None
+            raise DataError(f"{where}, row {number_of_row}: {error}") from None
         picture = None
         if isinstance(image, Mapping):
             picture = image["bytes"] or (Path(image["path"]) if image["path"] else None)

@@ -32,6 +32,8 @@ from mgips.errors import DataError
 from mgips.files import write_atomically
 from mgips.labels import TAG, check_types, to_bio
 
+MOST_DAYS = 1_000_000
+"""Larger numbers are no days."""
 LINK = re.compile(r"https?://", re.IGNORECASE)
 
 
@@ -101,6 +103,7 @@ def _marked(text: Any, spans: Any) -> tuple[str, tuple[str, ...], tuple[str, ...
     """A text, its words, and the tags that its marked spans give them; no tags without spans."""
     if not isinstance(text, str):
         raise ValueError(f'"text" is {text!r}; give a text.')
+    _whole_characters([text])
     marked: list[tuple[int, int, str]] = []
     if spans is not None and not isinstance(spans, Sequence):
         raise ValueError('"spans" is no list; write [{"start": 0, "end": 3, "type": "PER"}].')
@@ -138,12 +141,20 @@ def _tagged(words: Any, tags: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
             raise ValueError(f'"{name}" is no list of texts.')
     if not words or not all(word.strip() for word in words):
         raise ValueError("there are no words, or one of them is empty; leave it out.")
+    _whole_characters(words)
     if tags is not None and len(tags) != len(words):
         raise ValueError(f"there are {len(words)} words and {len(tags)} tags; give one tag a word.")
     for tag in tags or ():
         if not TAG.fullmatch(tag):
             raise ValueError(f"{tag[:40]!r} is no tag; write O, or B- and I- with an entity type, as in B-PER.")
     return tuple(words), tuple(tags or ())
+
+
+def _whole_characters(texts: Sequence[str]) -> None:
+    """Refuse half a character, as cutting a text in other languages may leave."""
+    for text in texts:
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise ValueError("half a character (a lone surrogate) is in the text; remove it.")
 
 
 def _image(image: Any, folder: Path) -> Whole | None:
@@ -165,6 +176,10 @@ def _time(time: Any) -> float:
     if time is None:
         return math.nan
     if isinstance(time, int | float) and not isinstance(time, bool) and math.isfinite(time):
+        if abs(time) > MOST_DAYS:
+            raise ValueError(
+                f'"time" is {time}, which looks like seconds; give days, or a date such as 2026-05-13T18:30.'
+            )
         return float(time)
     try:
         moment = datetime.fromisoformat(str(time))

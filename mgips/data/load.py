@@ -19,6 +19,7 @@ from mgips.data.twitter import complete, read_folder, split_files
 from mgips.errors import ConfigError, DataError
 
 NAMES = ("tinytweets", "twitter2015", "twitter2017")
+PICTURES_MISSING = "pictures are not there"
 READERS = {".jsonl": read_jsonl, ".ndjson": read_jsonl, ".csv": read_table}
 """What reads a file, by the ending of its name; CoNLL is read where the ending is another."""
 
@@ -79,7 +80,7 @@ def _pictured(tweets: list[Tweet]) -> tuple[list[Tweet], str]:
     """The posts without the pictures that are not there, and a line that counts those."""
     missing = {id(t) for t in tweets if isinstance(t.image, Path) and not t.image.is_file()}
     first = next((t.image for t in tweets if id(t) in missing), None)
-    some = f"{len(missing):,} of {sum(t.image is not None for t in tweets):,} pictures are not there ({first}, …)"
+    some = f"{len(missing):,} of {sum(t.image is not None for t in tweets):,} {PICTURES_MISSING} ({first}, …)"
     note = f"{some}; the default image stands in for them." if missing else ""
     return [replace(t, image=None) if id(t) in missing else t for t in tweets], note
 

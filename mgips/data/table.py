@@ -15,14 +15,18 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
+import regex
+
 from mgips.data.conll import read_text
 from mgips.data.corpus import Tweet
 from mgips.data.jsonlines import post
+from mgips.data.text import ALONE
 from mgips.errors import ConfigError, DataError
 from mgips.labels import check_types
 
 KNOWN = ("id", "text", "image", "time", "caption", "group")
 BETWEEN = ";"
+ALONE_CHARACTER = regex.compile(f"[{ALONE}]")
 
 
 def read_table(path: str | Path) -> list[Tweet]:
@@ -91,10 +95,15 @@ def _found(text: str, listed: Iterable[tuple[str, str]]) -> list[tuple[int, int,
             end = at + len(said)
             if at < 0:
                 raise ValueError(f"{said!r} does not stand in the text (again); write it as it stands there.")
-            whole = not (text[at - 1 : at].isalnum() and said[0].isalnum() and at) and not (
-                text[end : end + 1].isalnum() and said[-1].isalnum()
-            )
+            whole = not (at and _joined(text[at - 1], said[0])) and not _joined(said[-1], text[end : end + 1])
             if whole and all(end <= start or at >= stop for start, stop, _ in marked):
                 marked.append((at, end, kind))
                 break
     return marked
+
+
+def _joined(left: str, right: str) -> bool:
+    """Whether two characters that follow one another are of one word; scripts without blanks have no such words."""
+    return (
+        left.isalnum() and right.isalnum() and not any(ALONE_CHARACTER.match(character) for character in (left, right))
+    )

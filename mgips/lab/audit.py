@@ -112,6 +112,8 @@ class Audit:
     seen: dict[str, float]
     """Per dev and test: share of gold mentions that train has with the same type (words compared in lower case)."""
     max_length: int
+    notes: tuple[str, ...]
+    """What the reader of the corpus remarked."""
     tokenizer: str
     """Whose word pieces were counted; "" where none were."""
 
@@ -174,7 +176,7 @@ class Audit:
             some = ", ".join(self.leaks[:10]) + (", …" if len(self.leaks) > 10 else "")
             out.append(f"  LEAK: {len(self.leaks)} test images are in train: {some}. Remove those tweets from train.")
 
-        out += ["", "Pictures"]
+        out += ["", "Pictures", *(f"  {note}" for note in self.notes)]
         out.append(line("tweets without one", {n: f"{s.without_image:,} of {s.tweets:,}" for n, s in splits.items()}))
         out.append(line("broken", {name: len(split.broken) for name, split in splits.items()}))
         out += [f"    {problem}" for split in splits.values() for problem in split.broken]
@@ -264,6 +266,7 @@ def audit(
         same_image={pair: tuple(sorted({t.id for t in a} & {t.id for t in b})) for pair, a, b in pairs},
         seen={name: sum(hits) / max(1, len(hits)) for name, hits in seen.items()},
         max_length=max_length,
+        notes=corpus.notes,
         tokenizer="" if tokenizer is None else tokenizer.name_or_path or "a vocabulary made from train",
     )
 
