@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 from builders import tweets
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mgips.data.conll import read_conll, write_conll
@@ -113,9 +113,12 @@ def test_what_is_written_is_read(tmp_path_factory, made, final_blank):
 
 
 KNOWN = ["IMGID:1", "IMGID:../x", "", "a\tO", "b\tB-PER", "c\tI-OTHER", "d\tX", "e", "\tO", "f\t", "\r", "g\th\tO"]
+BLANKS = [b"\x0b", "a O\n\u00a0\nb O\n".encode()]  # lines of nothing but other blanks
 LINES = st.lists(st.one_of(st.sampled_from(KNOWN), st.text(max_size=6)), max_size=12)
 
 
+@example(BLANKS[0])
+@example(BLANKS[1])
 @given(st.one_of(LINES.map("\n".join).map(lambda s: s.encode("utf-8", "surrogatepass")), st.binary(max_size=80)))
 def test_any_file_gives_tweets_or_a_data_error(tmp_path_factory, content):
     path = write(tmp_path_factory.mktemp("any"), content)

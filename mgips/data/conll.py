@@ -54,10 +54,10 @@ def read_conll(path: str | Path) -> list[Tweet]:
     blocks: list[_Block] = []
     inside, name, columns = False, "", 0
     for number, line in enumerate(lines, 1):
-        if not line.strip(" ") or line.startswith("-DOCSTART-"):
+        cells = line.split(separator)
+        if not cells or not line.strip(" ") or line.startswith("-DOCSTART-"):
             inside = False
             continue
-        cells = line.split(separator)
         if with_ids and line.startswith(PREFIX) and "\t" not in line:
             identity = line.removeprefix(PREFIX)
             if not safe_name(identity):
