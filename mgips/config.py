@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 
 from mgips.errors import ConfigError
-from mgips.labels import TYPES, check_types
+from mgips.tags import TYPES, check_types
 
 RANDOM = "random"
 """In place of an encoder's name: start that tower from random weights."""

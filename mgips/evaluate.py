@@ -16,8 +16,8 @@ from seqeval.scheme import IOB2
 
 from mgips.data.batch import TweetDataset
 from mgips.errors import MGIPSError
-from mgips.labels import in_order
 from mgips.model.mgips import MGIPS
+from mgips.tags import in_order
 
 Scheme = Literal["default", "strict"]
 

@@ -22,7 +22,7 @@ from mgips.lab.figures.cases import cards, fig9, fig10, verdicts
 from mgips.lab.grids import GRIDS
 from mgips.lab.results import result_path
 from mgips.lab.stats import tweet_counts
-from mgips.labels import TYPES, tag_set
+from mgips.tags import TYPES, tag_set
 
 ROWS = {"full": "full", "no-ips": "w/o IPS-CL", "no-mgi": "w/o MGI", "text": "text only"}
 

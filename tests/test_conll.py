@@ -14,7 +14,7 @@ from mgips.data.conll import read_conll, write_conll
 from mgips.data.corpus import Tweet
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
-from mgips.labels import TAG, tag_set, to_bio
+from mgips.tags import TAG, tag_set, to_bio
 
 
 def write(folder, content):

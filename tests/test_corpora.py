@@ -25,7 +25,7 @@ from mgips.data.table import read_table
 from mgips.data.text import placed, words_of
 from mgips.errors import ConfigError, DataError
 from mgips.lab.audit import audit
-from mgips.labels import tag_set
+from mgips.tags import tag_set
 
 # ---- text ----
 

@@ -7,8 +7,8 @@ import torch
 import torchcrf
 from builders import HostReads
 
-from mgips.labels import tag_set
 from mgips.model.crf import CRF, bio_allowed
+from mgips.tags import tag_set
 
 
 def pair(tags=9, batch_first=True):

@@ -24,7 +24,7 @@ from mgips.lab.stats import (
     t_interval,
     tweet_counts,
 )
-from mgips.labels import tag_set
+from mgips.tags import tag_set
 
 sequences = st.lists(st.lists(st.sampled_from(tag_set()), min_size=1, max_size=8), min_size=1, max_size=4)
 

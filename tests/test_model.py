@@ -31,11 +31,11 @@ from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Tweet
 from mgips.data.pictures import CLIP_MEAN, CLIP_STD
 from mgips.errors import ConfigError, RunError
-from mgips.labels import tag_set
 from mgips.model.embedding import ImageEmbedding, crop_positions
 from mgips.model.export import export_onnx
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_text_encoder, load_tokenizer
+from mgips.tags import tag_set
 from mgips.training import parameter_groups
 
 

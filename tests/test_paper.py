@@ -15,7 +15,7 @@ from mgips.lab.audit import audit
 from mgips.lab.paper import claims, tables
 from mgips.lab.paper.claims import CLAIMS, SLIPS, Finding
 from mgips.lab.paper.tables import CORPORA, OURS, TABLE1, TABLE1_TOTALS, TABLE2, TABLE3, Scores
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 
 
 def plain(text: str) -> str:

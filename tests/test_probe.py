@@ -29,9 +29,9 @@ from mgips.lab.grids import GRIDS
 from mgips.lab.probe import NO_NOISE, NO_POOL, READS, part_counts, probe
 from mgips.lab.results import result_path
 from mgips.lab.stats import NO_DIFFERENCE, paired_bootstrap, tweet_counts
-from mgips.labels import tag_set
 from mgips.mining import best_of_others
 from mgips.model.pretrained import weights_hash
+from mgips.tags import tag_set
 
 DRAWS = 200
 

@@ -15,10 +15,10 @@ from mgips.data.batch import TweetDataset
 from mgips.data.spans import spans
 from mgips.data.windows import in_windows, merged, window_bounds
 from mgips.errors import ConfigError, DataError
-from mgips.labels import tag_set
 from mgips.model.baselines import IndependentTags
 from mgips.model.crf import CRF
 from mgips.model.tagging import entity_probabilities
+from mgips.tags import tag_set
 
 TAGS = tag_set(("a", "b"))
 

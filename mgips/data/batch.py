@@ -15,7 +15,7 @@ from mgips.config import CAPTIONS, ModelConfig
 from mgips.data.corpus import Tweet
 from mgips.data.crops import CropCache, crop_cache
 from mgips.errors import DataError
-from mgips.labels import tag_set
+from mgips.tags import tag_set
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -2,7 +2,7 @@
 
 The Twitter corpora begin a post with a line `IMGID:<id>` and write `word<TAB>tag`. Other files have no such lines, have
 blanks for tabs, or further columns between word and tag; lines that begin with # before a post's first word are comments.
-Tags may be BIO, IOB1 or BIOES (`mgips.labels.to_bio`).
+Tags may be BIO, IOB1 or BIOES (`mgips.tags.to_bio`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from mgips.data.corpus import Tweet
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
-from mgips.labels import TAG, to_bio
+from mgips.tags import TAG, to_bio
 
 PREFIX = "IMGID:"
 NAMED = re.compile(r"#\s*(?:sent_)?id\s*[:=]?\s*(\S+)")

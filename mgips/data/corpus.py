@@ -13,7 +13,7 @@ from PIL import Image
 
 from mgips.data.text import words_of
 from mgips.errors import ConfigError, DataError
-from mgips.labels import found_types
+from mgips.tags import found_types
 
 
 @runtime_checkable
@@ -103,7 +103,7 @@ class Corpus:
 
     @functools.cached_property
     def types(self) -> tuple[str, ...]:
-        """Its entity types: its label set or, without one, those of its tags, in `mgips.labels.in_order`."""
+        """Its entity types: its label set or, without one, those of its tags, in `mgips.tags.in_order`."""
         return self.label_set or found_types(tweet.tags for tweets in self.splits.values() for tweet in tweets)
 
     @property

@@ -30,7 +30,7 @@ from mgips.data.spans import Span, spans
 from mgips.data.text import placed, words_of
 from mgips.errors import DataError
 from mgips.files import write_atomically
-from mgips.labels import TAG, check_types, to_bio
+from mgips.tags import TAG, check_types, to_bio
 
 MOST_DAYS = 1_000_000
 """Larger numbers are no days."""

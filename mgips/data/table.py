@@ -22,7 +22,7 @@ from mgips.data.corpus import Tweet
 from mgips.data.jsonlines import post
 from mgips.data.text import ALONE
 from mgips.errors import ConfigError, DataError
-from mgips.labels import check_types
+from mgips.tags import check_types
 
 KNOWN = ("id", "text", "image", "time", "caption", "group")
 BETWEEN = ";"

@@ -32,7 +32,7 @@ from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
-from mgips.labels import found_types
+from mgips.tags import found_types
 
 SPLITS = {"train": ("train",), "dev": ("valid", "val", "validation", "dev"), "test": ("test",)}
 """Each split's names on disk."""

@@ -23,7 +23,7 @@ from mgips.data.twitter import text_files
 from mgips.errors import DataError
 from mgips.lab.paper.claims import table1_files
 from mgips.lab.paper.tables import CORPORA, TABLE1
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -21,9 +21,9 @@ from mgips.evaluate import predict_split
 from mgips.lab.error_kinds import error_kinds
 from mgips.lab.results import RESULTS, grid_corpus, load_results
 from mgips.lab.stats import Difference, paired_bootstrap, tweet_counts
-from mgips.labels import tag_set
 from mgips.mining import mine_dataset
 from mgips.model.mgips import MGIPS
+from mgips.tags import tag_set
 
 GRID = "fig9"
 """The grid whose runs hold what `collect` gives; its rows are full, no-ips, no-mgi and text."""

@@ -37,7 +37,7 @@ from mgips.data.corpus import Cropped, Tweet
 from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
 from mgips.errors import ConfigError, DataError
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 from mgips.version import __version__
 
 DETECTOR = "google/owlv2-base-patch16-ensemble"

@@ -27,7 +27,6 @@ from mgips.data.crops import CROPS
 from mgips.data.spans import spans
 from mgips.data.windows import merged, window_bounds, windows
 from mgips.errors import ConfigError
-from mgips.labels import tag_set
 from mgips.model.baselines import BiLSTM, IndependentTags, LetterEmbedding
 from mgips.model.contrastive import (
     ContrastHead,
@@ -57,6 +56,7 @@ from mgips.model.pretrained import (
 )
 from mgips.model.reading import Pool, Reader, Reading, Rule, empty, gathered, joined
 from mgips.model.tagging import entity_probabilities
+from mgips.tags import tag_set
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -39,13 +39,13 @@ from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.batch import CAPTION_PIECES, Batcher
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, RunError
-from mgips.labels import tag_set
 from mgips.model.baselines import WordEncoder, word_tokenizer
 from mgips.model.embedding import pixel_statistics
 from mgips.model.encoders import IMAGE, PAIRS, REFUSED, TEXT, WHOLE, Encoder
 from mgips.model.encoders import ImageLayers as ImageLayers
 from mgips.model.encoders import TextLayers as TextLayers
 from mgips.model.encoders import split_heads as split_heads
+from mgips.tags import tag_set
 
 
 def _read(what: str, name: str, read: Any, **options: Any) -> Any:

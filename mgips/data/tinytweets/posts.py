@@ -23,7 +23,7 @@ from mgips.data.tinytweets.scenes import SIGNATURES, Scene, Signature
 from mgips.data.tinytweets.truth import Truth
 from mgips.data.tinytweets.words import AMBIGUOUS, WORDS
 from mgips.errors import ConfigError
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 
 VERSION = 1
 """Raised with any change of the words, tags, truth or pictures that a seed gives."""

@@ -21,7 +21,7 @@ from mgips.lab.figures.style import GREY, LOSS, TEXT, look
 from mgips.lab.representation import EMBEDDING, MUTUAL, TOWER
 from mgips.lab.results import RESULTS, Result, grid_corpus, load_results, missing
 from mgips.lab.stats import t_difference
-from mgips.labels import in_order
+from mgips.tags import in_order
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from mgips.lab.paper.tables import CORPORA, OURS, TABLE1, TABLE1_TOTALS, TABLE2, TABLE3, Scores
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 
 Counts = Mapping[str, Mapping[str, int]]
 """Split → entities of each type, all entities, tweets: a corpus counted as in Table 1."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mgips.labels import TYPES
+from mgips.tags import TYPES
 
 FOLDER = Path(__file__).parent
 

@@ -41,11 +41,11 @@ from mgips.lab.widgets.base import (
     post_slider,
 )
 from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
-from mgips.labels import in_order
 from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.run import Run
+from mgips.tags import in_order
 
 if TYPE_CHECKING:
     from pandas import DataFrame

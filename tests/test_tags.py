@@ -14,7 +14,7 @@ from mgips.cli import main
 from mgips.data.spans import spans
 from mgips.errors import ConfigError, DataError
 from mgips.evaluate import score
-from mgips.labels import MOST, TYPES, check_types, found_types, in_order, tag_set, to_bio
+from mgips.tags import MOST, TYPES, check_types, found_types, in_order, tag_set, to_bio
 
 KINDS = ("PER", "LOC", "x-y")
 # A post as runs of words: each run is an entity of a type, or words outside of any.
