@@ -41,13 +41,11 @@ from mgips.model.contrastive import (
 )
 from mgips.model.crf import CRF, bio_allowed
 from mgips.model.embedding import CaptionEmbedding, ImageEmbedding, TextEmbedding
+from mgips.model.encoders import Encoder, ImageLayers, TextLayers
 from mgips.model.interweave import MGE, InterweaveEncoder, Interwoven, PrePostGate
 from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
 from mgips.model.pretrained import (
-    Encoder,
     HubModel,
-    ImageLayers,
-    TextLayers,
     check_fit,
     load_image_encoder,
     load_text_encoder,

@@ -42,9 +42,6 @@ from mgips.errors import ConfigError, RunError
 from mgips.model.baselines import WordEncoder, word_tokenizer
 from mgips.model.embedding import pixel_statistics
 from mgips.model.encoders import IMAGE, PAIRS, REFUSED, TEXT, WHOLE, Encoder
-from mgips.model.encoders import ImageLayers as ImageLayers
-from mgips.model.encoders import TextLayers as TextLayers
-from mgips.model.encoders import split_heads as split_heads
 from mgips.tags import tag_set
 
 
