@@ -93,7 +93,7 @@ def test_a_crop_map_that_is_a_pickle_bomb_is_refused_and_does_not_go_off(disk, t
     torch.save({"1.jpg": [Bomb()]}, path)
     for content in (path.read_bytes(), pickle.dumps(Bomb(), protocol=2)):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"invented_train_dict\.pth is no crop map.*not run"):
+        with pytest.raises(DataError, match=r"invented_train_dict\.pth is not a crop map.*not run"):
             load_corpus(disk)
     assert not (tmp_path / "harm").exists()
 
@@ -109,7 +109,7 @@ def test_a_crop_map_of_another_shape_is_refused(tmp_path, content):
 
 def test_a_damaged_crop_map_is_refused(tmp_path):
     (tmp_path / "map.pth").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(DataError, match="map.pth is no crop map"):
+    with pytest.raises(DataError, match="map.pth is not a crop map"):
         read_crop_map(tmp_path / "map.pth")
 
 

@@ -2,11 +2,12 @@
 
 The Twitter corpora begin a post with a line `IMGID:<id>` and write `word<TAB>tag`. Other files have no such lines, have
 blanks for tabs, or further columns between word and tag; lines that begin with # before a post's first word are comments.
-Tags may be BIO, IOB1 or BIOES (`mgips.tags.to_bio`).
+Tags may be BIO, IOB1 or BIOES (`mgips.tags.to_bio`). A file of one column is words without tags.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -51,6 +52,9 @@ def read_conll(path: str | Path) -> list[Tweet]:
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     with_ids = any(line.startswith(PREFIX) and "\t" not in line for line in lines)
     separator = "\t" if any("\t" in line for line in lines if not line.startswith("#")) else None
+    rows = (line for line in lines if not line.startswith(("#", PREFIX, "-DOCSTART-")))
+    tagged = any(len(cells) > 1 and TAG.fullmatch(cells[-1]) for cells in map(str.split, lines))
+    words_only = separator is None and not tagged and all(len(line.split()) < 2 for line in rows)
     blocks: list[_Block] = []
     inside, name, columns = False, "", 0
     for number, line in enumerate(lines, 1):
@@ -61,10 +65,10 @@ def read_conll(path: str | Path) -> list[Tweet]:
         if with_ids and line.startswith(PREFIX) and "\t" not in line:
             identity = line.removeprefix(PREFIX)
             if not safe_name(identity):
-                raise wrong(number, f"the image id {identity!r} is no plain file name; give it without folders.")
+                raise wrong(number, f"the image id {identity!r} is not a plain file name; give it without folders.")
             blocks.append(_Block(number, identity))
             inside = True
-        elif not inside and line.startswith("#") and not (len(cells) > 1 and TAG.fullmatch(cells[-1])):
+        elif not inside and line.startswith("#") and not (words_only if len(cells) < 2 else TAG.fullmatch(cells[-1])):
             found = NAMED.match(line)
             name = found[1] if found and safe_name(found[1]) else ""
         elif not inside and with_ids:
@@ -74,6 +78,9 @@ def read_conll(path: str | Path) -> list[Tweet]:
                 blocks.append(_Block(number, name or f"{path.stem}-{len(blocks) + 1}"))
                 inside, name = True, ""
             word, tag, columns = cells[0], cells[-1], columns or len(cells)
+            if words_only:
+                blocks[-1].words.append(word)
+                continue
             if len(cells) < 2:
                 raise wrong(number, f"{line[:40]!r} is one column; write word, {'tab' if separator else 'blank'}, tag.")
             if len(cells) != columns:
@@ -83,7 +90,9 @@ def read_conll(path: str | Path) -> list[Tweet]:
             if not tag:
                 raise wrong(number, f"the word {word[:40]!r} has no tag; write one after the tab.")
             if not TAG.fullmatch(tag):
-                raise wrong(number, f"{tag[:40]!r} is no tag; write O, or B- and I- with an entity type, as in B-PER.")
+                raise wrong(
+                    number, f"{tag[:40]!r} is not a tag; write O, or B- and I- with an entity type, as in B-PER."
+                )
             blocks[-1].words.append(word)
             blocks[-1].tags.append(tag)
     for block in blocks:
@@ -96,7 +105,7 @@ def read_conll(path: str | Path) -> list[Tweet]:
 
 
 def read_text(path: Path) -> str:
-    """A text file in UTF-8, with or without a byte-order mark.
+    """A text file in UTF-8, with or without a byte-order mark, or in UTF-16 with one.
 
     Raises:
         DataError: naming file, line and remedy.
@@ -105,9 +114,16 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        try:
+            content = content.decode("utf-16").encode()
+        except UnicodeError:
+            raise DataError(f"{path} begins as UTF-16 does, and is damaged; save the file as UTF-8.") from None
     if b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
-        raise DataError(f"{path}:{line}: a NUL byte; this is not a text file, or it is damaged: fetch it again.")
+        raise DataError(
+            f"{path}:{line}: a NUL byte; this is not a text file in UTF-8, or it is damaged: save it as UTF-8, or fetch it again."
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -125,6 +141,15 @@ def write_conll(tweets: Iterable[Tweet], path: str | Path, final_blank: bool = T
     Raises:
         DataError: a post that the format cannot hold, or a file that cannot be written.
     """
+    write_atomically(path, conll(tweets, final_blank).encode())
+
+
+def conll(tweets: Iterable[Tweet], final_blank: bool = True) -> str:
+    """What `write_conll` writes.
+
+    Raises:
+        DataError: a post that the format cannot hold.
+    """
     blocks = []
     for tweet in tweets:
         if not safe_name(tweet.id) or not tweet.words or len(tweet.words) != len(tweet.tags):
@@ -133,4 +158,4 @@ def write_conll(tweets: Iterable[Tweet], path: str | Path, final_blank: bool = T
             raise DataError(f"Tweet {tweet.id!r} cannot be written: a word is empty or holds a tab or a line end.")
         rows = "".join(f"{word}\t{tag}\n" for word, tag in zip(tweet.words, tweet.tags, strict=True))
         blocks.append(f"{PREFIX}{tweet.id}\n{rows}")
-    write_atomically(path, ("\n".join(blocks) + ("\n" if final_blank else "")).encode())
+    return "\n".join(blocks) + ("\n" if final_blank else "")

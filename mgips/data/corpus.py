@@ -95,11 +95,13 @@ class Corpus:
     dev: tuple[Tweet, ...]
     test: tuple[Tweet, ...]
     source: Path | None = None
-    """The folder it was read from; None for a corpus that the package draws."""
+    """The folder or file it was read from; None for a corpus that the package draws, or of the `datasets` library."""
     notes: tuple[str, ...] = ()
     """Remarks of the reader, one line each: how many pictures were found."""
     label_set: tuple[str, ...] = ()
     """Its entity types, where it has them whether or not its posts do."""
+    called: str = field(default="", compare=False)
+    """What `load_corpus` loads it by, where that is not a folder or a file: a published corpus's name, or one of the hub."""
 
     @functools.cached_property
     def types(self) -> tuple[str, ...]:
@@ -120,6 +122,11 @@ class Corpus:
         if split not in self.splits:
             raise ConfigError(f"There is no split {split!r}; the splits are {', '.join(self.splits)}.")
         tweets = self.splits[split]
+        if not tweets and self.source is not None and self.source.is_file():
+            raise ConfigError(
+                f"{self.source} is one file, all of which is train; make three splits of it: mgips split {self.source} "
+                "--out FOLDER"
+            )
         if not tweets:
             raise ConfigError(f"The {split} split of {self.name} is empty; give it tweets with tags.")
         for tweet in tweets:

@@ -1,6 +1,6 @@
 """Corpora of the `datasets` library: from the hub, from a folder that it saved, or as they are in memory.
 
-Of each split the columns are read that `mgips.data.jsonlines` knows, under their usual names: `text`, `spans`; `words` or
+Of each split the columns are read that `mgips.data.jsonlines` knows, under all their names: `text`, `spans`; `words` or
 `tokens`, `tags` or `ner_tags` (texts, or numbers with names); `image` (an Image feature, kept as it is stored until it
 is looked at), `id`, `time`, `caption`, `group`.
 """
@@ -8,17 +8,16 @@ is looked at), `id`, `time`, `caption`, `group`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.jsonlines import post, with_bio
+from mgips.data.jsonlines import SPANS, TAGS, Remarks, post, with_bio
 from mgips.errors import ConfigError, DataError
 
 SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 """What a split may be called, and what it is called here."""
-COLUMNS = {"tokens": "words", "ner_tags": "tags", "labels": "tags"}
-"""Other names of columns."""
 
 
 def datasets_library() -> Any:
@@ -48,7 +47,7 @@ def from_hub(name: str) -> Corpus:
     except Exception as error:  # a dozen kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(f"The data set {name!r} could not be fetched from the hub ({reason}).") from error
-    return from_datasets(found, path.rpartition("/")[2])
+    return replace(from_datasets(found, path.rpartition("/")[2]), called=f"hub:{name}")
 
 
 def from_disk(folder: Path) -> Corpus:
@@ -71,7 +70,7 @@ def from_datasets(found: Mapping[str, Any], name: str = "datasets", source: Path
     """A `DatasetDict`, or any map of splits to `Dataset`s.
 
     Raises:
-        DataError: a split that is missing, or a row that is no post (naming split and row).
+        DataError: a split that is missing, or a row that is not a post (naming split and row).
     """
     if not isinstance(found, Mapping):
         raise DataError(f"{name} is one split; give a DatasetDict with train, validation and test.")
@@ -84,38 +83,41 @@ def from_datasets(found: Mapping[str, Any], name: str = "datasets", source: Path
         raise DataError(
             f"{name} has the splits {', '.join(found)}, and no {lacking[0]}; name one so, or make it with train_test_split."
         )
-    posts = {split: tuple(with_bio(list(_posts(data, f"{name}, {split}", split)))) for split, data in splits.items()}
-    return Corpus(name, posts["train"], posts["dev"], posts["test"], source)
+    posts: dict[str, tuple[Tweet, ...]] = {}
+    notes: list[str] = []
+    for split, data in splits.items():
+        remarks = Remarks()
+        posts[split] = tuple(with_bio(list(_posts(data, f"{name}, {split}", split, remarks))))
+        notes += [f"{split}: {note}" for note in remarks.notes()]
+    return Corpus(name, posts["train"], posts["dev"], posts["test"], source, tuple(notes))
 
 
-def _posts(data: Any, where: str, split: str) -> Iterator[Tweet]:
+def _posts(data: Any, where: str, split: str, remarks: Remarks) -> Iterator[Tweet]:
     datasets = datasets_library()
-    columns = {column: COLUMNS.get(column, column) for column in data.column_names}
     if isinstance(data.features.get("image"), datasets.Image):
         data = data.cast_column("image", datasets.Image(decode=False))
     names: dict[str, list[str]] = {}
-    for column, known in columns.items():
-        inner: Any = getattr(data.features[column], "feature", None)
-        if known == "tags" and isinstance(inner, datasets.ClassLabel):
+    for column in TAGS:
+        inner: Any = getattr(data.features.get(column), "feature", None)
+        if isinstance(inner, datasets.ClassLabel):
             names[column] = list(inner.names)
     for number_of_row, stored in enumerate(data):
-        row = {columns[column]: value for column, value in stored.items()}
+        row = dict(stored)
         for column, labels in names.items():
-            if stored[column] is not None:
-                numbers = stored[column]
-                if not all(0 <= number < len(labels) for number in numbers):
-                    if any(number != -1 for number in numbers):  # -1 alone is how unlabelled rows are stored
-                        raise DataError(f"{where}, row {number_of_row}: a tag is no number of its {len(labels)} names.")
-                    row.pop("tags")
-                    continue
-                row["tags"] = [labels[number] for number in numbers]
+            numbers = row[column]
+            if numbers is not None and not all(0 <= number < len(labels) for number in numbers):
+                if any(number != -1 for number in numbers):  # -1 alone is how unlabelled rows are stored
+                    raise DataError(f"{where}, row {number_of_row}: a tag is not a number of its {len(labels)} names.")
+                numbers = None
+            row[column] = None if numbers is None else [labels[number] for number in numbers]
         image = row.pop("image", None)
-        if isinstance(row.get("spans"), Mapping):  # a list of objects is stored as an object of lists
-            row["spans"] = [
-                dict(zip(row["spans"], values, strict=True)) for values in zip(*row["spans"].values(), strict=True)
-            ]
+        for column in SPANS:
+            lists = row.get(column)
+            if isinstance(lists, Mapping) and isinstance(lists.get("start", lists.get("start_offset")), list):
+                # A list of objects is stored as an object of lists.
+                row[column] = [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=False)]
         try:
-            tweet = post(row, f"{split}-{number_of_row + 1}")
+            tweet = post(row, f"{split}-{number_of_row + 1}", remarks=remarks, place=f"row {number_of_row}")
         except ValueError as error:
             raise DataError(f"{where}, row {number_of_row}: {error}") from None
         picture = None

@@ -1,12 +1,18 @@
-"""Posts in JSON Lines, one object a line.
+"""Posts in JSON Lines, one object a line, or in JSON, an array of the same objects.
 
     {"text": "Ada in #London", "spans": [{"start": 0, "end": 3, "type": "PER"}], "image": "photos/1.jpg"}
     {"words": ["Ada", "in", "London"], "tags": ["B-PER", "O", "B-LOC"], "image": null}
 
 A post has either its `text`, with or without `spans` (characters [start, end)), or its `words`, with or without `tags`
-(BIO, IOB1 or BIOES). What else it may have: `image` (a file, seen from the folder of the JSON file, or
-{"bytes": BASE64}), `id`, `time` (days from any one origin, or a date such as 2026-05-13T18:30), `caption`, and `group`
-(posts of one group are trained in the same batches). Other keys are left alone.
+(BIO, IOB1 or BIOES). Other names are known too: `label`, `labels` and `entities` for `spans`, as doccano exports them
+(`[0, 3, "PER"]`, or `start_offset`, `end_offset` and `label`), `tokens` for `words`, `ner_tags` and `labels` for `tags`.
+
+A text is split into words without a look at its spans, as it is when it is predicted. A span that begins or ends inside a
+word is taken as the whole words; of two that then share a word the second is left out. Both are remarked.
+
+What else a post may have: `image` (a file, seen from the folder of the JSON file, or {"bytes": BASE64}), `id`, `time`
+(days from any one origin, or a date such as 2026-05-13T18:30), `caption`, and `group` (posts of one group are trained in
+the same batches). Other keys are left alone; one that looks like labels, in a post without any, is remarked.
 """
 
 from __future__ import annotations
@@ -17,9 +23,10 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -30,36 +37,114 @@ from mgips.data.spans import Span, spans
 from mgips.data.text import placed, words_of
 from mgips.errors import DataError
 from mgips.files import write_atomically
-from mgips.tags import TAG, check_types, to_bio
+from mgips.tags import TAG, to_bio
 
 MOST_DAYS = 1_000_000
-"""Larger numbers are no days."""
+"""Larger numbers are not days."""
 LINK = re.compile(r"https?://", re.IGNORECASE)
+SPANS = ("spans", "entities", "label", "labels")
+"""Names of what is marked in a text."""
+TAGS = ("tags", "ner_tags", "labels")
+"""Names of the tags of words."""
+LIKE_LABELS = {
+    *SPANS,
+    *TAGS,
+    "annotation",
+    "annotations",
+    "bio",
+    "ents",
+    "entity",
+    "iob",
+    "named_entities",
+    "ner",
+    "result",
+}
+"""Keys, in small letters, under which a post without labels may have some that are not read."""
+SPAN = '{"start": 0, "end": 3, "type": "PER"}'
 
 
-def read_jsonl(path: str | Path) -> list[Tweet]:
+@dataclass
+class Remarks:
+    """What was read otherwise than it stands in a file, for the corpus's notes. Each list says where: a line or a row."""
+
+    entities: int = 0
+    """Marked spans."""
+    widened: list[str] = field(default_factory=list)
+    """Spans that begin or end inside a word."""
+    left_out: list[str] = field(default_factory=list)
+    """Spans that then share a word with the one before."""
+    unread: dict[str, list[str]] = field(default_factory=dict)
+    """Posts without labels, by a key that looks like some."""
+
+    def notes(self) -> list[str]:
+        """One line for each kind."""
+
+        def of_all(places: list[str], one: str, several: str) -> str:
+            some = f"{places[0]}, …" if len(places) > 1 else places[0]
+            return f"{len(places):,} of {self.entities:,} entities {one if len(places) == 1 else several} ({some})."
+
+        notes = []
+        if self.widened:
+            does = ("begins or ends inside a word, and is", "begin or end inside a word, and are")
+            notes.append(of_all(self.widened, *(f"{verb} taken as whole words" for verb in does)))
+        if self.left_out:
+            does = ("shares its word with another, and is", "share their word with another, and are")
+            notes.append(of_all(self.left_out, *(f"{verb} left out" for verb in does)))
+        for key, places in self.unread.items():
+            notes.append(
+                f'"{key}" is not read, and {len(places):,} posts with it have no labels ({places[0]}, …); '
+                f'mark a text by "spans", as [{SPAN}], or words by "tags".'
+            )
+        return notes
+
+
+def read_jsonl(path: str | Path, remarks: Remarks | None = None) -> list[Tweet]:
     """The posts of one file; one without an id is named by the file and its line.
+
+    Args:
+        remarks: takes what is not read as it stands there.
 
     Raises:
         DataError: naming file, line and remedy.
     """
     path = Path(path)
-    tweets, lines = [], []
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
+    text, tweets = read_text(path), []
+    for place, row in _array(path, text) if text.lstrip()[:1] == "[" else _lines(path, text):
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            raise DataError(f"{path}:{number}: this is no JSON; write one object a line.") from None
-        try:
-            tweets.append(post(row, f"{path.stem}-{number}", path.parent))
+            tweets.append(post(row, f"{path.stem}-{place.split()[-1]}", path.parent, remarks, place))
         except ValueError as error:
-            raise DataError(f"{path}:{number}: {error}") from None
-        lines.append(number)
+            raise DataError(f"{path}{_at(place)}: {error}") from None
     if not tweets:
         raise DataError(f'{path} holds no posts; write one JSON object a line, as {{"text": "Ada in London"}}.')
     return with_bio(tweets)
+
+
+def _lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    """An object of each line that is not blank, and which line."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                raise DataError(f"{path}:{number}: this is not JSON; write one object a line.") from None
+            yield f"line {number}", row
+
+
+def _array(path: Path, text: str) -> Iterator[tuple[str, Any]]:
+    """The objects of an array, and which of them each is."""
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        line, reason = getattr(error, "lineno", 1), getattr(error, "msg", "nested too deeply")
+        raise DataError(
+            f"{path}:{line}: this is not JSON ({reason}); write an array of objects, or one object a line."
+        ) from None
+    yield from ((f"object {number}", row) for number, row in enumerate(rows, 1))
+
+
+def _at(place: str) -> str:
+    """A place in a file, as a message names it."""
+    return f":{place.removeprefix('line ')}" if place.startswith("line ") else f", {place}"
 
 
 def with_bio(tweets: Sequence[Tweet]) -> list[Tweet]:
@@ -68,25 +153,34 @@ def with_bio(tweets: Sequence[Tweet]) -> list[Tweet]:
     return [replace(tweet, tags=next(labelled)) if tweet.tags else tweet for tweet in tweets]
 
 
-def post(row: Any, name: str, folder: Path = Path()) -> Tweet:
+def post(row: Any, name: str, folder: Path = Path(), remarks: Remarks | None = None, place: str = "") -> Tweet:
     """A post from an object of the file; its tags are still as they stand there.
 
     Args:
         name: its id, where it has none.
         folder: what its image's path is seen from.
+        remarks: takes what is not read as it stands there.
+        place: where that is, in the file.
 
     Raises:
         ValueError: what is wrong with it, as a sentence.
     """
     if not isinstance(row, Mapping):
-        raise ValueError("this is no object; write {…}.")
+        raise ValueError("this is not an object; write {…}.")
+    remarks = Remarks() if remarks is None else remarks
     known = {key: value for key, value in row.items() if value is not None}
+    if "words" not in known and _texts(known.get("tokens")):
+        known["words"] = known["tokens"]
     if ("text" in known) == ("words" in known):
         raise ValueError('a post needs either "text" or "words".')
     if "text" in known:
-        text, words, tags = _marked(known["text"], known.get("spans"))
+        text, words, tags = _marked(known["text"], _labels(known, SPANS), remarks, place)
     else:
-        text, (words, tags) = "", _tagged(known["words"], known.get("tags"))
+        text, (words, tags) = "", _tagged(known["words"], _labels(known, TAGS))
+    if not tags:
+        for key in known:
+            if isinstance(key, str) and key.lower() in LIKE_LABELS and known[key] not in ("", [], {}):
+                remarks.unread.setdefault(key, []).append(place)
     identity = known.get("id", name)
     if isinstance(identity, bool) or not isinstance(identity, str | int):
         raise ValueError(f'"id" is {identity!r}; give a text or a whole number.')
@@ -99,46 +193,82 @@ def post(row: Any, name: str, folder: Path = Path()) -> Tweet:
     return Tweet(str(identity), words, tags, image, text=text, time=_time(known.get("time")), **strings)
 
 
-def _marked(text: Any, spans: Any) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+def _texts(value: Any) -> bool:
+    """Whether this is a list of texts."""
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str) for v in value)
+
+
+def _labels(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """What stands under the first of some names or, as a list of what belongs there, under another."""
+    own = names[0]
+
+    def fits(value: Any) -> bool:
+        if names is TAGS:
+            return _texts(value)
+        listed = isinstance(value, Sequence) and not isinstance(value, str)
+        return listed and all(isinstance(v, Mapping | list | tuple) for v in value)
+
+    there = [name for name in names if name in row and (name == own or fits(row[name]))]
+    if len(there) > 1:
+        raise ValueError(f'both "{there[0]}" and "{there[1]}" say what is marked; keep one of them.')
+    return row[there[0]] if there else None
+
+
+def _marked(text: Any, spans: Any, remarks: Remarks, place: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """A text, its words, and the tags that its marked spans give them; no tags without spans."""
     if not isinstance(text, str):
         raise ValueError(f'"text" is {text!r}; give a text.')
     _whole_characters([text])
-    marked: list[tuple[int, int, str]] = []
-    if spans is not None and not isinstance(spans, Sequence):
-        raise ValueError('"spans" is no list; write [{"start": 0, "end": 3, "type": "PER"}].')
-    for span in spans or ():
-        try:
-            start, end, kind = (span[key] for key in ("start", "end", "type")) if isinstance(span, Mapping) else span
-            check_types([kind])
-        except Exception:
-            raise ValueError(f'{span!r} is no span; write {{"start": 0, "end": 3, "type": "PER"}}.') from None
-        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(text)):
-            raise ValueError(
-                f"the span {start!r} to {end!r} does not lie in the text, which has {len(text)} characters."
-            )
-        marked.append((start, end, kind))
-    marked.sort()
-    for before, after in zip(marked, marked[1:], strict=False):
+    if spans is not None and (isinstance(spans, str) or not isinstance(spans, Sequence)):
+        raise ValueError(f'"spans" is not a list; write [{SPAN}].')
+    marked = sorted(_span(span, text) for span in spans or ())
+    for before, after in pairwise(marked):
         if after[0] < before[1]:
             raise ValueError(f"the spans {before!r} and {after!r} overlap; keep one of them.")
-    found = words_of(text, (edge for start, end, _ in marked for edge in (start, end)))
+    found = words_of(text)
     if not found:
         raise ValueError("the text has no words; leave the post out.")
-    words, tags = tuple(word for word, _ in found), ["O"] * len(found)
+    words, tags, free = tuple(word for word, _ in found), ["O"] * len(found), 0
     for start, end, kind in marked:
-        inside = [place for place, (_, at) in enumerate(found) if start <= at < end]
+        inside = [i for i, (word, at) in enumerate(found) if at < end and start < at + len(word)]
         if not inside:
             raise ValueError(f"the span {start} to {end} holds no word; leave it out.")
-        tags[inside[0] : inside[-1] + 1] = [f"B-{kind}", *[f"I-{kind}"] * (len(inside) - 1)]
+        first, last = inside[0], inside[-1]
+        remarks.entities += 1
+        if first < free:
+            remarks.left_out.append(place)
+            continue
+        if found[first][1] < start or end < found[last][1] + len(words[last]):
+            remarks.widened.append(place)
+        tags[first : last + 1], free = [f"B-{kind}", *[f"I-{kind}"] * (last - first)], last + 1
     return text, words, tuple(tags) if spans is not None else ()
+
+
+def _span(span: Any, text: str) -> tuple[int, int, str]:
+    """Where a marked span begins and ends, and its type."""
+    try:
+        if isinstance(span, Mapping):
+            keys = (("start", "start_offset"), ("end", "end_offset"), ("type", "label"))
+            start, end, kind = (span[key if key in span else other] for key, other in keys)
+        else:
+            start, end, kind = span
+    except (KeyError, TypeError, ValueError):
+        start, end, kind = None, None, ""
+    if type(start) is not int or type(end) is not int or isinstance(span, str):
+        raise ValueError(f"{span!r} is not a span; write {SPAN}.")
+    if not 0 <= start < end <= len(text):
+        raise ValueError(f"the span {start!r} to {end!r} does not lie in the text, which has {len(text)} characters.")
+    if not isinstance(kind, str) or not TAG.fullmatch(f"B-{kind}"):
+        raise ValueError(
+            f"{kind!r} is not an entity type ({text[start:end]!r} has it); write a name without blanks, as in work-of-art."
+        )
+    return start, end, kind
 
 
 def _tagged(words: Any, tags: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for name, value in (("words", words), ("tags", tags)):
-        listed = isinstance(value, Sequence) and not isinstance(value, str) and all(isinstance(v, str) for v in value)
-        if value is not None and not listed:
-            raise ValueError(f'"{name}" is no list of texts.')
+        if value is not None and not _texts(value):
+            raise ValueError(f'"{name}" is not a list of texts.')
     if not words or not all(word.strip() for word in words):
         raise ValueError("there are no words, or one of them is empty; leave it out.")
     _whole_characters(words)
@@ -146,7 +276,7 @@ def _tagged(words: Any, tags: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
         raise ValueError(f"there are {len(words)} words and {len(tags)} tags; give one tag a word.")
     for tag in tags or ():
         if not TAG.fullmatch(tag):
-            raise ValueError(f"{tag[:40]!r} is no tag; write O, or B- and I- with an entity type, as in B-PER.")
+            raise ValueError(f"{tag[:40]!r} is not a tag; write O, or B- and I- with an entity type, as in B-PER.")
     return tuple(words), tuple(tags or ())
 
 
@@ -166,7 +296,7 @@ def _image(image: Any, folder: Path) -> Whole | None:
     if image is None:
         return None
     if not isinstance(image, str) or not image:
-        raise ValueError('"image" is no file name; write a path, or {"bytes": BASE64}.')
+        raise ValueError('"image" is not a file name; write a path, or {"bytes": BASE64}.')
     if LINK.match(image):
         raise ValueError(f'"image" is a link ({image[:60]}); fetch the picture, and name its file.')
     return folder / image
@@ -230,8 +360,10 @@ def _row(tweet: Tweet, image: str | None) -> dict[str, Any]:
 
 def _stored(image: Picture | None, path: Path, number: int) -> str | None:
     """Where a post's picture is, seen from the folder of `path`."""
-    if image is None or isinstance(image, str | Path):
-        return None if image is None else os.path.relpath(image, path.parent)
+    if image is None:
+        return None
+    if isinstance(image, str | Path):  # ".." of a linked folder leads out of what it is linked to
+        return os.path.relpath(Path(image).parent.resolve() / Path(image).name, path.parent.resolve())
     buffer = io.BytesIO()
     open_picture(image).save(buffer, "PNG")
     name = f"images/{path.stem}-{number}.png"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,18 @@ from mgips.data.boxes import with_box_file
 from mgips.data.conll import read_conll
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.hub import from_datasets, from_disk, from_hub
-from mgips.data.jsonlines import read_jsonl
-from mgips.data.table import read_table
+from mgips.data.jsonlines import Remarks, read_jsonl
+from mgips.data.table import names_text, read_table
 from mgips.data.tinytweets.posts import tinytweets
-from mgips.data.twitter import complete, read_folder, split_files
+from mgips.data.twitter import ENDINGS, complete, read_folder, split_files
 from mgips.errors import ConfigError, DataError
 
 NAMES = ("tinytweets", "twitter2015", "twitter2017")
 PICTURES_MISSING = "pictures are not there"
-READERS = {".jsonl": read_jsonl, ".ndjson": read_jsonl, ".csv": read_table}
-"""What reads a file, by the ending of its name; CoNLL is read where the ending is another."""
+READERS = {".jsonl": read_jsonl, ".ndjson": read_jsonl, ".json": read_jsonl, ".csv": read_table}
+"""What reads a file of posts, by the ending of its name. A .tsv is a table if it has a column `text`; all else is CoNLL."""
+SHEETS = (".xlsx", ".xls", ".ods", ".numbers")
+"""Endings of spreadsheets as their programs keep them."""
 
 
 def load_corpus(name: Any, root: str | Path | None = None) -> Corpus:
@@ -32,7 +35,7 @@ def load_corpus(name: Any, root: str | Path | None = None) -> Corpus:
             "tinytweets" (drawn by the package) or a specification of it, "tinytweets:train=4800,unrelated=0.5" (see
             `drawn_corpus`);
             "twitter2015" or "twitter2017" (read from `root`/name);
-            a folder with a file for each split, train, dev (or valid, val, validation) and test: JSON Lines
+            a folder with a file for each split, train, dev (or valid, val, validation) and test: JSON Lines or JSON
             (`mgips.data.jsonlines`), tables (`mgips.data.table`) or CoNLL files, with pictures as the Twitter corpora have them
             (`mgips.data.twitter`), or a folder that `datasets` saved;
             one such file, whose posts are then all in train;
@@ -56,24 +59,72 @@ def load_corpus(name: Any, root: str | Path | None = None) -> Corpus:
 def _from_disk(name: str | Path, root: str | Path | None) -> Corpus:
     """A corpus of a folder or a file, without the boxes of `mgips crops`."""
     if name in NAMES:
-        return read_folder(data_root(root) / name, str(name))
-    path = Path(name)
+        return replace(read_folder(data_root(root) / name, str(name)), called=str(name))
+    path = _expanded(name)
     if path.is_file():
-        tweets, note = _pictured(READERS.get(path.suffix.lower(), read_conll)(path))
-        return Corpus(path.stem, tuple(tweets), (), (), path, (note,) if note else ())
+        tweets, notes = _posts(path)
+        return Corpus(path.stem, tuple(tweets), (), (), path, tuple(notes))
     if not path.is_dir():
         raise DataError(
             f"There is no corpus {str(name)!r}; name one of {', '.join(NAMES)}, or a folder or file that exists."
         )
     if (path / "dataset_dict.json").exists():
         return from_disk(path)
-    files = split_files(path, tuple(READERS))
-    if not files:
+    files = split_files(path, (*READERS, *ENDINGS)) or split_files(path, SHEETS)
+    formats = {_is_conll(file): file.name for file in files.values()}
+    if len(formats) > 1:
+        raise DataError(f"{path} holds {' and '.join(formats.values())}; give all three splits in one format.")
+    if formats.keys() <= {True}:
         return read_folder(path)
-    posts = {split: _pictured(READERS[file.suffix](file)) for split, file in complete(path, files).items()}
-    notes = tuple(f"{split}: {note}" for split, (_, note) in posts.items() if note)
+    posts = {split: _posts(file) for split, file in complete(path, files).items()}
+    notes = [f"{split}: {note}" for split, (_, notes) in posts.items() for note in notes]
+    notes.sort(key=lambda note: PICTURES_MISSING not in note)
     train, dev, test = (tuple(posts[split][0]) for split in ("train", "dev", "test"))
-    return Corpus(path.resolve().name, train, dev, test, path, notes)
+    return Corpus(path.resolve().name, train, dev, test, path, tuple(notes))
+
+
+def _is_conll(path: Path) -> bool:
+    """Whether a file is read as CoNLL."""
+    ending = path.suffix.lower()
+    return ending not in (*READERS, *SHEETS) and not (ending == ".tsv" and names_text(path))
+
+
+def _posts(path: Path) -> tuple[list[Tweet], list[str]]:
+    """The posts of one file, and remarks on it."""
+    ending, remarks = path.suffix.lower(), Remarks()
+    if ending in SHEETS:
+        raise DataError(f"{path} is a spreadsheet; save it as CSV (UTF-8), and name that file.")
+    if _is_conll(path):
+        tweets = read_conll(path)
+    else:
+        tweets = READERS.get(ending, read_table)(path, remarks)
+    tweets, note = _pictured(tweets)
+    return tweets, [*([note] if note else []), *remarks.notes()]
+
+
+def _expanded(name: str | Path) -> Path:
+    """A path with ~ as the home folder."""
+    return Path(os.path.expanduser(name))
+
+
+def loads_again(corpus: Corpus) -> str | None:
+    """What `load_corpus` takes to load a corpus again, from wherever; None for one that was made in memory."""
+    if corpus.called or corpus.source is not None:
+        return corpus.called or str(Path(str(corpus.source)).resolve())
+    return corpus.name if is_drawn(corpus.name) else None
+
+
+def place_in(record: Mapping[str, Any]) -> str | None:
+    """The same, from what a run or a model of the package records of its corpus.
+
+    Raises:
+        DataError: it was made in memory.
+    """
+    if record.get("source", "") is None:
+        raise DataError(
+            f"The corpus {record.get('name')!r} was made in memory and cannot be loaded; name one with --corpus."
+        )
+    return record.get("source") or record.get("name")
 
 
 def _pictured(tweets: list[Tweet]) -> tuple[list[Tweet], str]:
@@ -150,4 +201,4 @@ def _shortest(value: float) -> str:
 
 def data_root(root: str | Path | None = None) -> Path:
     """The folder in which the Twitter corpora are looked for."""
-    return Path(root or os.environ.get("MGIPS_DATA") or "data")
+    return _expanded(root or os.environ.get("MGIPS_DATA") or "data")

@@ -72,9 +72,9 @@ def decode(source: Picture) -> Image.Image:
     if isinstance(source, Image.Image):
         return _to_rgb(source)
     file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
-    if isinstance(file, Path) and ("\0" in str(file) or file.exists() and not file.is_file()):
-        raise Unreadable("is no file; give a picture.")
     try:
+        if isinstance(file, Path) and ("\0" in str(file) or file.exists() and not file.is_file()):
+            raise Unreadable("is no file; give a picture.")
         if not (file.stat().st_size if isinstance(file, Path) else source):
             raise Unreadable("is an empty file; fetch the picture again.")
         with Image.open(file, formats=FORMATS) as image:
@@ -87,8 +87,9 @@ def decode(source: Picture) -> Image.Image:
         raise Unreadable("is not there; check its name.") from None
     except PermissionError:
         raise Unreadable("may not be read; change its permissions.") from None
-    except (OSError, ValueError, SyntaxError) as error:  # a broken header
-        raise Unreadable(DAMAGED) from error
+    except (OSError, ValueError, SyntaxError) as error:
+        reason = getattr(error, "strerror", None)  # the system's, as for a name that is too long; or a broken header
+        raise Unreadable(f"cannot be read ({reason})." if reason else DAMAGED) from error
 
 
 def cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:

@@ -13,6 +13,8 @@ from mgips.errors import ConfigError
 
 SHARES = (0.8, 0.1, 0.1)
 """Of train, dev and test."""
+LINKS = ("http", "www.")
+"""What links begin with."""
 
 
 def split_corpus(
@@ -26,7 +28,7 @@ def split_corpus(
     (links, capitals and punctuation aside), and, with `days`, one day.
 
     Args:
-        tweets: with tags.
+        tweets: with or without tags.
         shares: of train, dev and test, as far as what belongs together allows.
         days: keep days whole; by default where every post has a time and there are at least 20 days.
         seed: seeds which goes where.
@@ -81,7 +83,7 @@ def together(tweets: Sequence[Tweet], days: bool = False) -> list[list[int]]:
 
 def _signs(tweet: Tweet, days: bool) -> list[Hashable]:
     """What a post shares with those that belong to it."""
-    words = tuple(w.casefold() for w in tweet.words if any(map(str.isalnum, w)) and not w.startswith("http"))
+    words = tuple(w.casefold() for w in tweet.words if any(map(str.isalnum, w)) and not w.casefold().startswith(LINKS))
     signs: list[Hashable] = [("id", tweet.id)]
     if words:
         signs.append(("text", words))

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import regex
 
-ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 """Scripts that are written without blanks between words: each character of them is a word of its own."""
-INNER = rf"[[\p{{L}}\p{{M}}\p{{N}}_]--[{ALONE}]]"
-WORD = regex.compile(rf"(?V1)https?://\S+|[{ALONE}]\p{{M}}*|{INNER}+(?:['’.&-]{INNER}+)*|\S\ufe0f?")
-"""A link, a character of a script without blanks, a word, or one other character (with its variation selector)."""
+INNER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{ALONE}]]"
+LINK = rf"(?i:https?://|www\.)(?:\([^\s()]*\)|[[!-~]--[()]]|{INNER})+(?<![.,;:!?'\"])"
+WORD = regex.compile(
+    rf"(?V1){LINK}|[{ALONE}]\p{{M}}*|_*{INNER}(?:{INNER}|_|[\u200c\u200d](?={INNER})|(?<=\p{{Nd}})[.,:](?=\p{{Nd}}))*|\S\p{{M}}*"
+)
+"""A link; a character of a script without blanks; letters and digits, with `_`, with joiners inside, and with `.` `,` `:`
+between digits; or one other character. Marks stay with what they follow."""
 
 
-def words_of(text: str, cuts: Iterable[int] = ()) -> list[tuple[str, int]]:
-    """The words of a text and the character that each begins at: # and @ and punctuation stand alone, as in the Twitter
-    corpora.
+def words_of(text: str) -> list[tuple[str, int]]:
+    """The words of a text and the character that each begins at.
 
-    Args:
-        cuts: characters before which a word ends in any case: where marked entities begin and end.
+    As in Twitter-2017, # and @ and every punctuation mark stand alone, also inside what blanks enclose (`Trump ' s`,
+    `3 - 1`, `U . S .`), except `.` `,` `:` between digits (`9.30`, `12,000`), `_` at a letter or digit (`x_y`), and in links.
     """
-    found = [(match[0], match.start()) for match in WORD.finditer(text)]
-    for cut in sorted(set(cuts)):
-        for place, (word, start) in enumerate(found):
-            if start < cut < start + len(word):
-                found[place : place + 1] = [(word[: cut - start], start), (word[cut - start :], cut)]
-                break
-    return found
+    return [(match[0], match.start()) for match in WORD.finditer(text)]
 
 
 def placed(text: str, words: Sequence[str]) -> tuple[str, list[int]]:

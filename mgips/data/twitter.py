@@ -116,9 +116,21 @@ def text_files(folder: Path, name: str | None = None) -> dict[str, Path]:
 
 
 def split_files(folder: Path, endings: Sequence[str]) -> dict[str, Path]:
-    """The files of the splits that are in a folder, by split."""
-    texts = {split: _first(folder, [n + e for e in endings for n in names]) for split, names in SPLITS.items()}
-    return {split: path for split, path in texts.items() if path}
+    """The files of the splits that are in a folder, by split; capitals in their names count as small letters.
+
+    Raises:
+        DataError: a split has two.
+    """
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    texts = {}
+    for split, names in SPLITS.items():
+        found = [path for path in there if path.stem.lower() in names and path.suffix.lower() in endings]
+        if len(found) > 1:
+            some = " and ".join(path.name for path in found)
+            raise DataError(f"{folder} holds {some}, all for the {split} split; keep one of them there.")
+        if found:
+            texts[split] = found[0]
+    return texts
 
 
 def complete(folder: Path, texts: dict[str, Path]) -> dict[str, Path]:
@@ -217,19 +229,19 @@ def read_crop_map(path: str | Path) -> dict[str, list[str]]:
     """A published map image → names of its crops, loaded without running any code it may hold.
 
     Raises:
-        DataError: the file is damaged, holds code, or is no map of plain names.
+        DataError: the file is damaged, holds code, or is not a map of plain names.
     """
     try:
         crop_map = torch.load(path, weights_only=True)
     except Exception as error:  # torch raises many kinds here
         raise DataError(
-            f"{path} is no crop map: it is damaged, or holds code, which is not run; fetch it again from its publisher."
+            f"{path} is not a crop map: it is damaged, or holds code, which is not run; fetch it again from its publisher."
         ) from error
     if not isinstance(crop_map, dict) or not all(
         isinstance(image, str) and isinstance(names, list) and all(isinstance(n, str) and safe_name(n) for n in names)
         for image, names in crop_map.items()
     ):
-        raise DataError(f"{path} is no crop map: expected image names with lists of plain file names.")
+        raise DataError(f"{path} is not a crop map: expected image names with lists of plain file names.")
     return crop_map
 
 

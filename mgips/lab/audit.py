@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,9 +18,10 @@ from mgips.config import RANDOM, ModelConfig
 from mgips.data.batch import Batcher
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.crops import THREADS
+from mgips.data.load import is_drawn
 from mgips.data.pictures import open_picture
 from mgips.data.spans import spans
-from mgips.data.twitter import text_files
+from mgips.data.twitter import ENDINGS, split_files
 from mgips.errors import DataError
 from mgips.lab.paper.claims import table1_files
 from mgips.lab.paper.tables import CORPORA, TABLE1
@@ -116,11 +118,8 @@ class Audit:
     """What the reader of the corpus remarked."""
     tokenizer: str
     """Whose word pieces were counted; "" where none were."""
-
-    @property
-    def place(self) -> str:
-        """What a command calls the corpus."""
-        return self.source if self.source and Path(self.source).exists() and not self.published else self.corpus
+    place: str = ""
+    """What a command calls the corpus."""
 
     @property
     def leaks(self) -> tuple[str, ...]:
@@ -176,7 +175,8 @@ class Audit:
             some = ", ".join(self.leaks[:10]) + (", …" if len(self.leaks) > 10 else "")
             out.append(f"  LEAK: {len(self.leaks)} test images are in train: {some}. Remove those tweets from train.")
 
-        out += ["", "Pictures", *(f"  {note}" for note in self.notes)]
+        out += ["", "Reading", *(f"  {note}" for note in self.notes)] if self.notes else []
+        out += ["", "Pictures"]
         out.append(line("tweets without one", {n: f"{s.without_image:,} of {s.tweets:,}" for n, s in splits.items()}))
         out.append(line("broken", {name: len(split.broken) for name, split in splits.items()}))
         out += [f"    {problem}" for split in splits.values() for problem in split.broken]
@@ -192,13 +192,30 @@ class Audit:
 
     def advice(self) -> list[str]:
         """Settings that fit the corpus, each with its reason, and the command that they make."""
-        name = self.place
+        name = shlex.quote(self.place)
+        unlabelled = sum(split.unlabelled for split in self.splits.values())
+        if unlabelled == sum(split.tweets for split in self.splits.values()):
+            posts = name if Path(self.place).is_file() else f"--corpus {name}"
+            return [
+                "No post has tags, so there is nothing to train on or to score.",
+                "Next: mark what each post names, or let a trained model find it",
+                f"  mgips predict RUN {posts}",
+            ]
+        if not any(split.default["entities"] for split in self.splits.values()):
+            return [
+                "No post has an entity: all tags are O, and there is nothing to learn from them.",
+                "Next: mark what the posts name, and look again",
+                f"  mgips audit {name}",
+            ]
+        if unlabelled:
+            return [
+                f"{unlabelled:,} posts have no tags, and training refuses them.",
+                "Next: mark them or take them out, and look again",
+                f"  mgips audit {name}",
+            ]
         if any(not split.tweets for split in self.splits.values()):
             return ["Next: make train, dev and test without leaks", f"  mgips split {name} --out FOLDER"]
         said, options = ["Settings that fit"], []
-        unlabelled = sum(split.unlabelled for split in self.splits.values())
-        if unlabelled:
-            said.append(f"  {unlabelled:,} posts have no tags: leave them out of the three splits to train.")
         longest = max(split.longest or 0 for split in self.splits.values())
         if longest > self.max_length:
             fitting = min(-(-longest // 8) * 8, LONGEST)
@@ -255,7 +272,9 @@ def audit(
     seen = {name: [mention in known for mention in mentions(corpus.splits[name])] for name in ("dev", "test")}
     return Audit(
         corpus=corpus.name,
-        source=str(corpus.source) if corpus.source else "drawn by the package",
+        source=str(
+            corpus.source or corpus.called or ("drawn by the package" if is_drawn(corpus.name) else "in memory")
+        ),
         published=published,
         version=version,
         version_by=by,
@@ -268,6 +287,7 @@ def audit(
         max_length=max_length,
         notes=corpus.notes,
         tokenizer="" if tokenizer is None else tokenizer.name_or_path or "a vocabulary made from train",
+        place=corpus.called or str(corpus.source or corpus.name),
     )
 
 
@@ -301,17 +321,16 @@ def _cut(
     tweets: Sequence[Tweet], tokenizer: PreTrainedTokenizerBase, max_length: int, types: Sequence[str]
 ) -> dict[str, int]:
     config = ModelConfig(types=tuple(types) or TYPES, text_encoder=RANDOM, images=False, max_length=max_length)
-    cut, uncut = Batcher(tokenizer, config), Batcher(tokenizer, replace(config, max_length=10**9))
-    uncut.learn_words(tweets)
-    cut.learn_words(tweets)
+    batcher = Batcher(tokenizer, config)
+    batcher.learn_words(tweets)
     words = sorted({word for tweet in tweets for word in tweet.words})
     pieces = tokenizer(words, add_special_tokens=False)["input_ids"] if words else []
     nothing = {word for word, ids in zip(words, pieces, strict=True) if not ids}
     pieceless = longer = past = longest = 0
     for tweet in tweets:
-        inside = len(cut.encode(tweet).first)
+        inside = len(batcher.encode(tweet).first)
         pieceless += sum(word in nothing for word in tweet.words)
-        length = len(uncut.encode(tweet).pieces)
+        length = sum(batcher.word_lengths(tweet)) + 2  # [CLS] and [SEP]
         longest, longer = max(longest, length), longer + (length > max_length)
         past += sum(span.start >= inside for span in spans(tweet.words, tweet.tags))
     return {"pieceless": pieceless, "cut": longer, "entities_past_cut": past, "longest": longest}
@@ -319,7 +338,7 @@ def _cut(
 
 def _version(published: str, source: Path | None, splits: dict[str, SplitAudit]) -> tuple[str, str]:
     """The version's name and what identified it."""
-    files = text_files(source).values() if source else ()
+    files = split_files(source, ENDINGS).values() if source else ()
     sha256 = tuple(hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in files)
     for version in VERSIONS[published]:
         if version.sha256 and version.sha256 == sha256:
