@@ -10,7 +10,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.data.batch import TweetDataset
 from mgips.errors import ConfigError
-from mgips.mining import BLOCK, ROWS, best_of_others, contrast_vectors, hubs, hubs_by_chance, mine_dataset, mine_split
+from mgips.mining import best_of_others, contrast_vectors, hubs, hubs_by_chance, mine_dataset, mine_split
+from mgips.mining.exact import BLOCK, GROUP, ROWS, TILE
 from mgips.model.contrastive import csls, mine, relevance
 
 
@@ -33,7 +34,7 @@ def same(a, b) -> bool:
 def test_the_same_images_as_a_plain_loop_finds(allowed):
     texts, images = vectors(23)
     candidates = None if allowed is None else torch.arange(23) % 23 < allowed
-    found = mine_split(texts, images, 4, candidates, chunk=5)
+    found = mine_split(texts, images, 4, candidates)
     scores = relevance(texts, images)
     for text in range(23):
         others = [i for i in range(23) if candidates is None or candidates[i]]
@@ -46,11 +47,19 @@ def test_the_same_images_as_a_plain_loop_finds(allowed):
     assert torch.equal(chosen, mine(scores, 4, candidates))
 
 
-@pytest.mark.parametrize("chunk", [1, 7, ROWS, 300, 10_000])
-def test_the_chunk_changes_nothing(chunk):
-    texts, images = vectors(BLOCK + 44, seed=1)
+@pytest.fixture(params=[1, 7, ROWS, 300])
+def chunk(request, monkeypatch):
+    """Texts that are mined together."""
+    monkeypatch.setattr("mgips.mining.streamed.PART", request.param)
+    return request.param
+
+
+def test_the_chunk_changes_nothing(chunk, monkeypatch):
+    texts, images = vectors(172, seed=1)
     images[50:60] = images[50]  # ties too
-    assert same(mine_split(texts, images, 20, chunk=chunk), mine_split(texts, images, 20, chunk=128))
+    found = mine_split(texts, images, 20)
+    monkeypatch.setattr("mgips.mining.streamed.PART", 128)
+    assert same(found, mine_split(texts, images, 20))
 
 
 def test_of_equal_images_the_earlier_comes_first():
@@ -78,8 +87,6 @@ def test_a_k_that_cannot_be_filled_is_refused_with_both_numbers():
         mine_split(texts, images, 3, torch.tensor([True, True, False, False, False, False]))
     with pytest.raises(ConfigError, match="6 texts and 5 images"):
         mine_split(texts, images[:5], 2)
-    with pytest.raises(ConfigError, match="chunk is 0"):
-        mine_split(texts, images, 2, chunk=0)
 
 
 def csls_by_loop(texts: torch.Tensor, images: torch.Tensor, k: int, allowed: list[int]) -> torch.Tensor:
@@ -103,7 +110,7 @@ def test_csls_is_that_of_plain_loops(neighbours, allowed):
     candidates = None if allowed is None else torch.arange(23) % 23 < allowed
     places = list(range(allowed or 23))
     expected = csls_by_loop(texts, images, neighbours, places)
-    found = mine_split(texts, images, 4, candidates, chunk=5, csls=neighbours)
+    found = mine_split(texts, images, 4, candidates, csls=neighbours)
     for text in range(23):
         order = sorted(places, key=lambda i: -float(expected[text, i]))
         assert found.index[text].tolist() == order[:4]
@@ -136,15 +143,16 @@ def gap_in_time(count: int):
     return bias.masked_fill((days[:, None] - days).abs() > count / 20, -torch.inf)
 
 
-@pytest.mark.parametrize("chunk", [1, 7, ROWS, 300, 10_000])
 @pytest.mark.parametrize("neighbours", [0, 10])
-def test_the_chunk_changes_nothing_with_csls_and_bias_either(chunk, neighbours):
-    texts, images = vectors(BLOCK + 44, seed=1)
+def test_the_chunk_changes_nothing_with_csls_and_bias_either(chunk, neighbours, monkeypatch):
+    texts, images = vectors(172, seed=1)
     images[50:60] = images[50]
     candidates, bias = torch.arange(len(texts)) % 5 > 0, gap_in_time(len(texts))
-    for options in ({"csls": neighbours}, {"csls": neighbours, "bias": lambda rows: bias[rows]}):
-        found = [mine_split(texts, images, 20, candidates, size, **options) for size in (chunk, 128)]
-        assert same(*found)
+    every = [{"csls": neighbours}, {"csls": neighbours, "bias": lambda rows: bias[rows]}]
+    found = [mine_split(texts, images, 20, candidates, **options) for options in every]
+    monkeypatch.setattr("mgips.mining.streamed.PART", 128)
+    for one, options in zip(found, every, strict=True):
+        assert same(one, mine_split(texts, images, 20, candidates, **options))
 
 
 def test_a_bias_is_added_before_ranking_and_can_exclude():
@@ -154,7 +162,7 @@ def test_a_bias_is_added_before_ranking_and_can_exclude():
     bias[4, 5:] = bias[4, :2] = -torch.inf  # three left, one of them its own
     bias[9, 9] = -torch.inf  # not its own
     candidates = torch.arange(40) != 2
-    found = mine_split(texts, images, 5, candidates, chunk=17, bias=lambda rows: asked.append(rows) or bias[rows])
+    found = mine_split(texts, images, 5, candidates, bias=lambda rows: asked.append(rows) or bias[rows])
     assert max(rows.stop - rows.start for rows in asked) <= ROWS
     scores = relevance(texts, images).double() + bias
     for text in range(40):
@@ -230,11 +238,12 @@ class Largest(TorchDispatchMode):
 @pytest.mark.parametrize(
     "options", [{}, {"csls": 10}, {"bias": lambda rows: torch.zeros(len(range(3000)[rows]), 3000).double()}]
 )
-def test_nothing_larger_than_a_chunk_is_ever_made(options):
+def test_nothing_as_large_as_all_pairs_is_ever_made(options):
     texts, images = vectors(3000)
     with Largest() as largest:
-        mine_split(texts, images, 5, chunk=100, **options)
-    assert largest.bytes == 100 * 3000 * 4
+        mine_split(texts, images, 5, **options)
+    limit = 128 * 3000 * 8 + GROUP if "bias" in options else BLOCK * TILE * 4
+    assert largest.bytes <= limit + GROUP * 128 * 8 < 3000 * 3000 * 4
 
 
 def test_vectors_are_those_of_the_model_in_the_order_of_the_split(small):
@@ -277,7 +286,7 @@ def test_what_was_mined_is_kept_until_weights_or_data_change(small, tmp_path, mo
     model, data = small
     calls = []
     real = contrast_vectors
-    monkeypatch.setattr("mgips.mining.contrast_vectors", lambda *a: calls.append(1) or real(*a))
+    monkeypatch.setattr("mgips.mining.split.contrast_vectors", lambda *a: calls.append(1) or real(*a))
 
     def ask(model=model, data=data, k=3):
         return mine_dataset(model, data, k, cache=tmp_path, progress=False)

@@ -16,6 +16,7 @@ from mgips.errors import ConfigError, DataError
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool, Reader, empty, joined
+from mgips.model.shipped import load
 
 D, TAU = 6, 0.3
 NAN = math.nan
@@ -451,3 +452,9 @@ def test_settings_that_cannot_read_are_refused():
     for changes in ({"contrast_on": "fused"}, {"images": False}):
         with pytest.raises(ConfigError, match="from before the towers meet"):
             ModelConfig(**{**RELEVANCE, "read": "softmax", **changes})
+
+
+def test_days_of_a_pool_are_checked():
+    for days in (-1, 1.5, "2", True):
+        with pytest.raises(ConfigError, match=r"days is .*; it must be a whole number in \[0, inf\) or None"):
+            load("tiny-reads").pool((), days=days)

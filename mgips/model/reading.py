@@ -36,8 +36,14 @@ from mgips.errors import ConfigError, DataError
 from mgips.files import write_atomically
 from mgips.model.contrastive import gather_with_gradient
 
+SHORTLIST = 128
+"""Best-scored pictures among which sparsemax first looks for those that it gives weight; `entmax` checks that it has
+found all of them, and looks among twice as many where it has not, so the weights are those of the whole pool."""
 FORBIDDEN = -1e4
 """The score of what may not be read: finite, and nothing beside any other score."""
+
+HEADER = 90_000_000
+"""Characters of ids that a pool's file may hold: safetensors reads no header of more than 100 MB."""
 
 Rule = Callable[[Batch, "Pool"], Tensor]
 """Which of a pool's N pictures each of B posts may read: (B, N) bool."""
@@ -120,11 +126,17 @@ class Pool:
         """Write one file in safetensors' format.
 
         Raises:
-            ConfigError: a pool with a rule of its own, which no file can hold.
+            ConfigError: a pool with a rule of its own, which no file can hold; or of ids that take more than HEADER.
         """
         if self.rule is not None:
             raise ConfigError("A pool's rule is code and cannot be saved; save the pool without it, and set it again.")
-        about = {"ids": json.dumps(self.ids), "days": json.dumps(self.days), "weights": self.weights}
+        ids = json.dumps(self.ids)
+        if len(ids) > HEADER:
+            raise ConfigError(
+                f"The ids of {len(self)} posts take {len(ids) / 1e6:.0f} MB, and a file has room for {HEADER / 1e6:.0f}; "
+                "save parts of the pool (pool.take) and join them again (mgips.model.reading.joined)."
+            )
+        about = {"ids": ids, "days": json.dumps(self.days), "weights": self.weights}
         tensors = {name: x.cpu().contiguous() for name, x in vars(self).items() if isinstance(x, Tensor)}
         write_atomically(Path(path), save(tensors, metadata=about))
 
@@ -260,7 +272,8 @@ class Reader(nn.Module):
             kept = torch.zeros_like(allowed).scatter(1, best, True)
             allowed = allowed & kept
             scores = scores.masked_fill(~torch.cat([kept, kept.new_ones(len(kept), 1)], 1), FORBIDDEN)
-        weights = sparsemax(scores, dim=-1) if self.config.read == "sparsemax" else scores.softmax(-1)
+        shortlist = None if self.training else SHORTLIST  # checking it would make a training step wait for the device
+        weights = sparsemax(scores, dim=-1, k=shortlist) if self.config.read == "sparsemax" else scores.softmax(-1)
         return torch.cat([weights[:, :-1] * allowed, weights[:, -1:]], 1)
 
     def forward(

@@ -20,6 +20,8 @@ from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
 from mgips.data.load import load_corpus
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import DataError
+from mgips.mining import mine_split
+from mgips.mining.exact import BLOCK, TILE
 from mgips.model.crf import CRF
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_image_encoder, load_text_encoder
@@ -215,6 +217,22 @@ def test_reading_against_its_twin_without(benchmark, size):
             ours, theirs = in_turn(lambda run=run: run("reads"), lambda run=run, twin=twin: run(twin), rounds)
             tell(benchmark, f"{what} of reads over {twin}, {size} size", ours / theirs, goal)
     benchmark.pedantic(lambda: predict("reads"), rounds=1)
+
+
+def test_mining_against_one_product(benchmark):
+    """Mining 20,000 texts among 20,000 images, exactly, over one float32 product of the same vectors; and the memory."""
+    texts, images = torch.randn(20_000, 256), torch.randn(20_000, 256)
+    buffer = torch.empty(BLOCK, TILE)
+
+    def product():
+        for left in range(0, len(images), TILE):
+            tile = images[left : left + TILE]
+            for start in range(0, len(texts), BLOCK):
+                some = texts[start : start + BLOCK]
+                torch.mm(some, tile.T, out=buffer.view(-1)[: len(some) * len(tile)].view(len(some), len(tile)))
+
+    ours, theirs = benchmark.pedantic(lambda: in_turn(lambda: mine_split(texts, images, 20), product, 3), rounds=1)
+    tell(benchmark, "mining 20k × 20k, d = 256, over one float32 product", ours / theirs, 1.5)
 
 
 def test_memory_of_a_large_pool(benchmark):

@@ -1,4 +1,4 @@
-"""Implicit positives of a whole split, mined exactly (§3.4, eqs 14-15)."""
+"""Implicit positives of a whole split with a model: its vectors, what is mined of them, and how evenly."""
 
 from __future__ import annotations
 
@@ -12,54 +12,21 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load_file, save
 from torch import Tensor
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from mgips.data.batch import TweetDataset, evaluation_batches
 from mgips.errors import ConfigError, DataError
 from mgips.files import write_atomically
+from mgips.mining.result import Mined
+from mgips.mining.streamed import check_k, mine_split
 from mgips.model.contrastive import CSLS_NEIGHBOURS
 from mgips.model.mgips import MGIPS, MINES_NOTHING
 from mgips.model.pretrained import weights_hash
 
 K_MAX = 20
 """Images mined per text where a split is mined once, to be looked at with any smaller K."""
-ROWS = 16
-"""Texts whose scores are sorted together."""
-BLOCK = 128
-"""Texts, and images, that are compared at once in float64."""
-
-
-@dataclass(frozen=True)
-class Mined:
-    """The images mined for each of a split's N texts, the best first."""
-
-    index: Tensor
-    """(N, K) int64, the mined images by the place of their tweet in the split; -1 where a `bias` left fewer than K."""
-    score: Tensor
-    """(N, K) float32, what they were ranked by: their relevance (eq. 14), in [-1, 1]; with `csls` the CSLS value, in
-    [-4, 4]; a `bias` is added to either, and -inf stands where there was no K-th image."""
-    own_rank: Tensor
-    """(N,) int64: how many candidates come before the text's own image; 0 where it is the first."""
-    own_score: Tensor
-    """(N,) float32, the same number for the own image, which need not be a candidate."""
-
-    @property
-    def k(self) -> int:
-        """Images per text."""
-        return self.index.shape[1]
-
-    def top(self, k: int) -> Mined:
-        """The same with a smaller K.
-
-        Raises:
-            ConfigError: fewer were mined.
-        """
-        if not 1 <= k <= self.k:
-            raise ConfigError(f"k is {k}, but {self.k} images were mined per text; choose k between 1 and {self.k}.")
-        return Mined(self.index[:, :k], self.score[:, :k], self.own_rank, self.own_score)
 
 
 def contrast_vectors(
@@ -128,120 +95,6 @@ def _hubs(counts: Tensor) -> Hubs:
     return Hubs(skewness, float(counts.sort(descending=True).values[:10].sum().double() / counts.sum()))
 
 
-@torch.no_grad()
-def mine_split(
-    texts: Tensor,
-    images: Tensor,
-    k: int,
-    candidates: Tensor | None = None,
-    chunk: int = 1024,
-    csls: int = 0,
-    bias: Callable[[slice], Tensor] | None = None,
-) -> Mined:
-    """The K most relevant images of each text among all images of a split, exactly (eqs 14-15).
-
-    The cosines are computed in float64 and rounded to float32, so that neither the order of a sum nor `chunk`
-    decides between two images; of equally relevant ones the earlier comes first. One chunk × N matrix of float32
-    is all that is kept besides the result; with `csls` also that many numbers for each text and image, and the
-    cosines are computed twice.
-
-    Args:
-        texts: (N, d).
-        images: (N, d); image i is text i's own.
-        k: K. A text's own image may be one of them.
-        candidates: (N,) bool, the images that may be mined; all by default.
-        chunk: texts compared at once.
-        csls: rank by CSLS instead of the cosine (`mgips.model.contrastive.csls`), with this many neighbours; 0 is off.
-            A text's neighbours are candidates, an image's are any texts.
-        bias: gives for a slice of the texts, of at most `ROWS`, what is added before ranking to the cosines (to the
-            CSLS values with `csls`): (rows, N) float64, such as a penalty for distance in time; -inf excludes an
-            image. A row must not depend on which others are asked for with it.
-
-    Raises:
-        ConfigError: K exceeds the candidates, naming both; not one image a text; or `csls` is negative.
-    """
-    if texts.shape != images.shape:
-        raise ConfigError(f"There are {len(texts)} texts and {len(images)} images; give each text its own image.")
-    count = _check_k(k, len(images), candidates)
-    if chunk < 1:
-        raise ConfigError(f"chunk is {chunk}; compare at least one text at a time.")
-    if csls < 0:
-        raise ConfigError(f"csls is {csls}; give the number of neighbours to average over, or 0 to rank by cosines.")
-    index = torch.empty(len(texts), k, dtype=torch.int64)
-    score = torch.empty(len(texts), k)
-    own_rank = torch.empty(len(texts), dtype=torch.int64)
-    own_score = torch.empty(len(texts))
-    places = torch.arange(len(images))
-    buffer = torch.empty(min(chunk, len(texts)), len(images))  # every chunk's scores in turn
-    near = _neighbourhoods(texts, images, csls, count, candidates, buffer) if csls else None
-    for start in range(0, len(texts), chunk):
-        scores = _cosines(texts[start : start + chunk], images, buffer)  # (chunk, N)
-        for first in range(0, len(scores), ROWS):  # keeps the extra memory for sorting small
-            rows = slice(start + first, start + min(first + ROWS, len(scores)))
-            some = scores[first : first + ROWS]
-            if near is not None:
-                some.copy_(2 * some.double() - near[0][rows, None] - near[1])  # rounds
-            if bias is not None:
-                some.copy_(some.double() + bias(rows))
-            own_score[rows] = some.diagonal(rows.start)
-            if candidates is not None:
-                some.masked_fill_(~candidates, -torch.inf)
-            index[rows] = best(some, k)
-            score[rows] = some.gather(1, index[rows])
-            own = own_score[rows, None]
-            before = (some == own) & (places < torch.arange(rows.start, rows.stop)[:, None])
-            own_rank[rows] = (((some > own) | before) & (some > -torch.inf)).sum(1)
-    return Mined(index.masked_fill_(score == -torch.inf, -1), score, own_rank, own_score)
-
-
-def _cosines(texts: Tensor, images: Tensor, buffer: Tensor) -> Tensor:
-    """(n, d), (N, d) → the first n rows of the buffer, (n, N) float32, filled block by block."""
-    scores = buffer[: len(texts)]
-    for first in range(0, len(texts), BLOCK):
-        block = F.normalize(texts[first : first + BLOCK].double(), dim=-1)
-        for left in range(0, len(images), BLOCK):
-            right = F.normalize(images[left : left + BLOCK].double(), dim=-1)
-            scores[first : first + BLOCK, left : left + BLOCK] = block @ right.T  # rounds
-    return scores
-
-
-def _neighbourhoods(
-    texts: Tensor, images: Tensor, neighbours: int, count: int, candidates: Tensor | None, buffer: Tensor
-) -> tuple[Tensor, Tensor]:
-    """r_i of every text and r_j of every image (MUSE's `get_nn_avg_dist`): (N,) and (N,) float64, whatever the chunk."""
-    of_texts = torch.empty(len(texts), min(neighbours, count))
-    of_images = torch.empty(0, len(images))
-    for start in range(0, len(texts), len(buffer)):
-        scores = _cosines(texts[start : start + len(buffer)], images, buffer)  # (chunk, N)
-        highest = torch.empty(min(neighbours, start + len(scores)), len(images))
-        for left in range(0, len(images), BLOCK):
-            columns = slice(left, left + BLOCK)
-            seen = torch.cat([of_images[:, columns], scores[:, columns]])
-            highest[:, columns] = seen.topk(len(highest), dim=0).values
-        of_images = highest
-        if candidates is not None:
-            scores.masked_fill_(~candidates, -torch.inf)
-        for first in range(0, len(scores), ROWS):
-            rows = slice(start + first, start + min(first + ROWS, len(scores)))
-            of_texts[rows] = scores[first : first + ROWS].topk(of_texts.shape[1]).values
-    return of_texts.double().mean(1), of_images.double().mean(0)
-
-
-def best(scores: Tensor, k: int) -> Tensor:
-    """Columns of the k highest scores of each row, best first, the earlier one first where two are equal.
-
-    (B, N) → (B, k) int64. `topk` alone guarantees no order among equal scores.
-    """
-    values, columns = scores.topk(k, dim=1)
-    columns, order = columns.sort(dim=1)
-    by_score = values.gather(1, order).sort(dim=1, descending=True, stable=True).indices
-    columns = columns.gather(1, by_score)
-    more = (scores >= values[:, -1:]).sum(1) > k  # more candidates than places for the lowest score
-    if more.any():
-        columns[more] = scores[more].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    return columns
-
-
 def mine_dataset(
     model: MGIPS,
     data: TweetDataset,
@@ -268,7 +121,7 @@ def mine_dataset(
     csls = csls or CSLS_NEIGHBOURS * model.config.csls
     missing_too = model.config.mine_missing and model.reader is None  # nobody reads a missing picture
     candidates = None if missing_too else data.has_image
-    count = _check_k(k, len(data), candidates)
+    count = check_k(k, len(data), candidates)
     file = Path(cache) / f"mined-{fingerprint(model, data, csls)}.safetensors" if cache else None
     mined = load_mined(file, len(data)) if file else None
     if mined is None or mined.k < k:
@@ -276,18 +129,10 @@ def mine_dataset(
         mined = mine_split(texts, images, min(max(k, K_MAX), count), candidates, csls=csls, bias=by_time(model, data))
         if file:
             try:
-                write_atomically(file, save({f.name: getattr(mined, f.name) for f in fields(Mined)}))
+                write_atomically(file, save({f.name: getattr(mined, f.name).contiguous() for f in fields(Mined)}))
             except DataError as error:
                 warnings.warn(f"What was mined is not kept: {error}", stacklevel=2)
     return mined.top(k)
-
-
-def _check_k(k: int, images: int, candidates: Tensor | None) -> int:
-    """How many images may be mined; refuses a K that exceeds them."""
-    count = images if candidates is None else int(candidates.sum())
-    if not 1 <= k <= count:
-        raise ConfigError(f"k is {k}, but there are {count} images to mine from; choose k between 1 and {count}.")
-    return count
 
 
 def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
@@ -346,7 +191,7 @@ def fingerprint(model: MGIPS, data: TweetDataset, csls: int = 0) -> str:
 def load_mined(file: Path, count: int) -> Mined | None:
     """A kept result for `count` texts; None where there is none, or a damaged one."""
     try:
-        kept = Mined(**load(file.read_bytes()))
+        kept = Mined(**load_file(file))  # mapped, not read
     except (OSError, SafetensorError, TypeError):
         return None
     return kept if kept.index.ndim == 2 and len(kept.index) == len(kept.own_rank) == count else None
