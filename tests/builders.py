@@ -27,8 +27,9 @@ from transformers import (
 from mgips.config import VARIANTS, ModelConfig, preset
 from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.lab.grids import Row
-from mgips.lab.results import result_path
+from mgips.lab.grids import Row, find_grid
+from mgips.lab.results import ABOUT, configured, of_preset, result_path
+from mgips.lab.stats import counts_f1
 from mgips.mining import contrast_vectors
 from mgips.model.mgips import MGIPS, Contrast, Loss
 from mgips.model.pretrained import wordpiece_tokenizer
@@ -178,17 +179,20 @@ class HostReads(TorchDispatchMode):
 def save_result(
     folder: Path, grid: str, row: Row, seed: int, corpus: str = "tinytweets", sha256: str = "", **measured
 ) -> None:
-    """An invented record of one run of a grid, where the grid's results are read from."""
+    """An invented record of one run of a grid, where the grid's results are read from; F1 follows from the counts."""
+    model, train = configured(of_preset(row, find_grid(grid), "tiny"), seed, changes=measured.get("changes"))
+    counts = measured.setdefault("counts", [[1, 2, 2]])
     record = {
         "row": row.name,
         "label": row.label,
         "seed": seed,
         "preset": "tiny",
         "corpus": {"name": corpus, "sha256": sha256},
-        "train": {"epochs": 8, "batch_size": 32},
+        **{name: getattr(row, name) for name in ABOUT},
+        "model": dataclasses.asdict(model),
+        "train": dataclasses.asdict(train),
         "device": {"name": "a CPU"},
-        "test": {"f1": 0.5},
-        "counts": [[1, 2, 2]],
+        "test": {"f1": float(counts_f1(np.array(counts)))},
     }
     path = result_path(folder, grid, row.name, seed, corpus)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,30 +2,35 @@
 
 A grid is a list of rows; each row is trained with each seed, and each run leaves one JSON file. The files are the
 source of every table and figure, and hold all that a number needs beside it: configuration, seed, corpus and its
-hash, device, versions. Finished runs are not run again, so an interrupted sweep resumes where it stopped.
+hash, device, versions. Finished runs are not run again, so an interrupted sweep resumes where it stopped: stopped by
+Ctrl-C, SIGTERM or `kill -9`, it keeps every finished run and leaves no process behind; runs that had begun are lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
-import multiprocessing
 import os
+import platform
+import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
-from mgips.config import VARIANTS, preset
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
+from mgips.data.load import is_drawn
 from mgips.data.tinytweets.posts import VERSION
-from mgips.errors import RunError
+from mgips.errors import DataError, RunError
 from mgips.evaluate import predict_split
 from mgips.files import write_atomically
 from mgips.lab import cases, gmner, representation
@@ -34,8 +39,22 @@ from mgips.lab.integrity import TestWatcher, edited, leaky, readings
 from mgips.lab.pools import read_pools
 from mgips.lab.precision import batch_relevance, mining_precision
 from mgips.lab.probe import probe
-from mgips.lab.results import RESULTS, grid_corpus, result_path, still_to_run
+from mgips.lab.results import (
+    RESULTS,
+    Result,
+    configured,
+    grid_corpus,
+    grid_folder,
+    load_results,
+    of_preset,
+    portable,
+    posts_key,
+    result_path,
+    still_to_run,
+    wanted,
+)
 from mgips.lab.stats import tweet_counts
+from mgips.lab.workers import Workers
 from mgips.model.mgips import MGIPS
 from mgips.run import describe_run, fresh_accelerator, one_thread
 from mgips.training import Trainer
@@ -52,23 +71,26 @@ def part_of(corpus: Corpus, share: float, seed: int) -> Corpus:
     return replace(corpus, train=tuple(t for t in corpus.train if (t.group or t.id) in kept))
 
 
+def row_corpus(
+    row: Row, seed: int, corpus: str = "tinytweets", root: str | Path | None = None, whole: Corpus | None = None
+) -> Corpus:
+    """The posts of a run of a row. `whole` is the corpus, where it is read already."""
+    data = part_of(whole or grid_corpus(corpus, seed, root, row.drawn), row.share, seed)
+    return leaky(data, *row.leak) if any(row.leak) else data
+
+
 def run_row(
     row: Row,
     seed: int,
     corpus: str = "tinytweets",
     root: str | Path | None = None,
     base: str = "tiny",
-    changes: dict[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Train one row with one seed, on one CPU thread or on the GPU, and return what its file will hold."""
     started, date = time.perf_counter(), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    data = part_of(grid_corpus(corpus, seed, root, row.drawn), row.share, seed)
-    if any(row.leak):
-        data = leaky(data, *row.leak)
-    changes = dict(changes or {})
-    if "text_encoder" in VARIANTS[row.variant]:  # the variant brings its own
-        changes.pop("text_encoder", None)
-    model, config = preset(base, row.variant, **{**row.changes, **row.settings, **changes, "seed": seed})
+    data = row_corpus(row, seed, corpus, root)
+    model, config = configured(row, seed, base, changes)
     watcher = TestWatcher(data) if "by_test" in row.collect else None
     with one_thread():
         start = edited(row.edit, model, data.train, seed) if row.edit else model
@@ -85,14 +107,13 @@ def run_row(
         collected = {n: collect(run.model, data, seed) for n, collect in COLLECTORS.items() if n in row.collect}
     if watcher is not None:
         collected["by_test"] = watcher.record(run.epoch)
-    for name in ("text_encoder", "image_encoder"):  # a folder's name is enough: its path says nothing about the model
-        if Path(basis["model"][name]).is_dir():
-            basis["model"][name] = Path(basis["model"][name]).name
-    if corpus == "tinytweets":
+    basis["model"] = portable(basis["model"])
+    if is_drawn(corpus):
         basis["corpus"]["generator"] = VERSION
     return {
-        **{"row": row.name, "label": row.label, "seed": seed, "preset": base},
-        **{"variant": row.variant, "share": row.share, "edit": row.edit, "leak": row.leak, "drawn": row.drawn},
+        **{"row": row.name, "label": row.label, "seed": seed, "preset": base, "changes": portable(changes or {})},
+        **{"variant": row.variant, "share": row.share, "edit": row.edit, "leak": row.leak},
+        "drawn": row.drawn if corpus == "tinytweets" else {},  # no other corpus is drawn as the row says
         **basis,
         **{"started": date, "epoch": run.epoch, "dev_f1": run.dev.f1, "test": run.test.to_dict(), "mining": mining},
         "seconds": round(time.perf_counter() - started, 1),
@@ -129,7 +150,7 @@ def sweep(
     corpus: str = "tinytweets",
     root: str | Path | None = None,
     base: str = "",
-    changes: dict[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
     rows: Sequence[str] = (),
     seeds: Sequence[int] = (),
     jobs: int = 0,
@@ -147,37 +168,131 @@ def sweep(
 
     Raises:
         ConfigError: no such grid or row.
-        RunError: runs that failed, after all others were saved.
+        DataError: files are there that were made with another preset, other settings or on other posts, or that are
+            damaged: none is overwritten. Or a file cannot be written.
+        RunError: another sweep of this grid and corpus writes into the folder; or runs that failed, after all others
+            were saved.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; it says how many runs are kept.
     """
-    grid = find_grid(name)
+    grid, changes = find_grid(name), changes or {}
+    base = base or grid.base
+
+    def lacking() -> list[tuple[Row, int]]:
+        return still_to_run(name, corpus, folder, rows, seeds, base, changes)
+
+    if not lacking():
+        return 0
     if not jobs:
         one = torch.cuda.is_available() or not hasattr(os, "sched_getaffinity")
         jobs = 1 if one else len(os.sched_getaffinity(0))
-    runs = [
-        (row if base in ("", grid.base) else replace(row, settings={}), seed)
-        for row, seed in still_to_run(name, corpus, folder, rows, seeds)
-    ]
-    runs.sort(key=lambda run: run[1])  # seed by seed: an interrupted sweep then has every row of the first seeds
-    failed = []
-    with (
-        ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool,
-        tqdm(total=len(runs), desc=name, unit="run", disable=not progress) as bar,
-    ):
-        running = {pool.submit(run_row, *run, corpus, root, base or grid.base, changes): run for run in runs}
-        for future in as_completed(running):
-            row, seed = running[future]
-            try:
-                record = future.result()
-            except Exception as error:  # the other runs continue
-                failed.append(f"{row.name} with seed {seed} ({error})")
-            else:
-                write_atomically(result_path(folder, name, row.name, seed, corpus), _as_json(record))
-                bar.set_postfix_str(f"{row.name} s{seed}: F1 {100 * record['test']['f1']:.1f}")
-            bar.update()
+    failed: dict[str, str] = {}
+
+    def keep(row: Row, seed: int, record: dict[str, Any] | None, error: str) -> None:
+        if record is None:  # the other runs continue
+            failed[f"{row.name} with seed {seed}"] = error
+        else:
+            write_atomically(result_path(folder, name, row.name, seed, corpus), _as_json(record))
+            bar.set_postfix_str(f"{row.name} s{seed}: F1 {100 * record['test']['f1']:.1f}")
+        bar.update()
+
+    with _alone(grid_folder(folder, name, corpus)):
+        runs = lacking()  # another sweep may just have ended
+        _check_posts(load_results(name, corpus, folder, base, changes), grid.rows, corpus, root)
+        # Seed by seed: an interrupted sweep then has every row of the first seeds.
+        queue = deque(sorted(((of_preset(row, grid, base), seed) for row, seed in runs), key=lambda run: run[1]))
+        with (
+            _stopping() as signals,
+            Workers(run_row, min(jobs, len(runs))) as workers,
+            tqdm(total=len(runs), desc=name, unit="run", disable=not progress) as bar,
+        ):
+            while (queue or workers.busy) and not signals:
+                while queue and workers.free:
+                    workers.start((*queue.popleft(), corpus, root, base, changes))
+                for (row, seed, *_), record, error in workers.finished(0.2):
+                    keep(row, seed, record, error)
+            for (row, seed, *_), record, error in workers.finished(0):  # what ended while the sweep was told to stop
+                keep(row, seed, record, error)
+    if signals:
+        whole = len(wanted(name, rows, seeds))
+        raise KeyboardInterrupt(f"{whole - len(lacking())} of {whole} runs are kept")
     if failed:
-        reasons = "; ".join(failed)
+        reasons = "; ".join(f"{run} ({error})" for run, error in failed.items())
         raise RunError(f"{len(failed)} of {len(runs)} runs failed: {reasons}. The others are saved; run it again.")
     return len(runs)
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other sweep writes into the folder meanwhile; what killed ones left there is removed.
+
+    The system frees the lock when its holder ends, however it ends.
+    """
+    path = folder / ".sweep.lock"
+    lock = FileLock(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        holder = "another process"
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            told = json.loads(path.read_text(encoding="utf-8"))
+            holder = f"process {told['pid']} on {told['host']}, since {told['since']}"
+        raise RunError(
+            f"Another sweep writes into {folder} ({holder}); wait until it ends, or give another folder (--out)."
+        ) from None
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}); give another folder (--out).") from error
+    try:
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with contextlib.suppress(OSError):  # it is only there to be told
+            path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}), encoding="utf-8")
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextlib.contextmanager
+def _stopping() -> Iterator[list[int]]:
+    """The signals to stop that have come so far, Ctrl-C or SIGTERM; so that none comes in the middle of a file."""
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():  # no other one may handle signals, or gets any
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    before[number] = signal.signal(number, lambda number, frame: came.append(number))
+        yield came
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _check_posts(
+    there: Mapping[str, Sequence[Result]], rows: Sequence[Row], corpus: str, root: str | Path | None
+) -> None:
+    """That the runs which are there were made on the posts that new ones would be made on.
+
+    Of TinyTweets only the first run is looked at: drawing takes time, and all files have the generator's version.
+
+    Raises:
+        DataError: naming a file that was not.
+    """
+    whole, seen = None, set()
+    for row in rows:
+        for run in there[row.name]:
+            key = posts_key(row, run.seed, corpus)
+            if key in seen or not run.record["corpus"].get("sha256") or is_drawn(corpus) and seen:
+                continue
+            seen.add(key)
+            whole = whole or grid_corpus(corpus, run.seed, root, row.drawn)
+            if row_corpus(row, run.seed, corpus, root, whole).fingerprint() != run.record["corpus"]["sha256"]:
+                raise DataError(
+                    f"The run {row.name}-s{run.seed} that is there was made on other posts than {corpus} has here; "
+                    "remove its file, or give another folder (--out)."
+                )
 
 
 def _as_json(record: dict[str, Any]) -> bytes:

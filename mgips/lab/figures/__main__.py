@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib
 
+from mgips.errors import MGIPSError
 from mgips.lab.figures import style
 from mgips.lab.figures.architecture import architecture
 from mgips.lab.figures.cases import fig9, fig10
@@ -58,4 +59,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "figures"))
+    try:
+        main(Path(sys.argv[1] if len(sys.argv) > 1 else "figures"))
+    except MGIPSError as error:
+        sys.exit(f"mgips: {error}")

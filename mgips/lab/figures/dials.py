@@ -163,5 +163,5 @@ def two_by_two(results: Results, corpus: str, folder: str | Path) -> Figure | No
     p = corrected({"beside": beside, "alone": alone})
     together = "they depend on each other" if both.verdict != NO_DIFFERENCE else "no detectable interaction"
     ax.set_title(f"{finding('Interweave', beside, p['beside'])} with mutual attention;\n"
-                 f"{finding('interweave', alone, p['alone'])} without it;\n{together}: {both}, t")  # fmt: skip
+                 f"{finding('interweave', alone, p['alone'])} without it;\n{together}: {both} (t-interval)")  # fmt: skip
     return figure

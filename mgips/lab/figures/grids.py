@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from mgips.errors import DataError
 from mgips.lab.figures.shared import CORPUS_LABELS as CORPUS_LABELS
 from mgips.lab.figures.shared import MARK, Results, chance_line, dot, incomplete, line, of_grid
 from mgips.lab.figures.style import CYCLE, GREY, LOSS, TEXT
@@ -22,11 +23,22 @@ from mgips.lab.stats import NO_DIFFERENCE, Difference, paired_bootstrap
 
 
 def compare(name: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> dict[str, Difference]:
-    """Every row of a grid against the grid's reference: F1 minus the reference's, on the seeds that both have."""
+    """Every row of a grid against the grid's reference: F1 minus the reference's, on the seeds that both have.
+
+    Raises:
+        DataError: files that are not what their rows say, or grids that were run with different changes.
+    """
     grid, row = find_grid(name).reference
-    reference = {run.seed: run.counts for run in load_results(grid, corpus, folder)[row]}
+    there, here = load_results(grid, corpus, folder), load_results(name, corpus, folder)
+    first, *others = (run for results in (there, here) for runs in results.values() for run in runs)
+    if any(run.changes != first.changes for run in others):
+        raise DataError(
+            f"The runs of {name} and {grid} in {folder} were made with different settings, and cannot be compared; "
+            "keep them in folders of their own."
+        )
+    reference = {run.seed: run.counts for run in there[row]}
     differences = {}
-    for other, runs in load_results(name, corpus, folder).items():
+    for other, runs in here.items():
         both = [run for run in runs if run.seed in reference]
         if (name, other) != (grid, row) and both:
             differences[other] = paired_bootstrap([reference[run.seed] for run in both], [run.counts for run in both])
