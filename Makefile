@@ -5,7 +5,7 @@ CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help demo test test-fast test-browser lab notebooks figures weights bench lint clean
+.PHONY: help demo test test-fast test-browser soak fuzz lab notebooks figures weights bench lint clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 21
@@ -35,6 +35,13 @@ test-fast: $(READY)  ## the same without the slow ones
 
 test-browser: $(READY)  ## use the notebooks in JupyterLab with Chromium, and look at what changes on the page
 	env -u MGIPS_DATA $(BIN)/python -m pytest -q -m browser tests/browser
+
+soak: $(READY)  ## kill training, sweeps, caches, mining and pools at random moments for half an hour, and compare
+	MGIPS_SOAK_SECONDS=1500 $(BIN)/python -m pytest -q -s tests/test_soak.py
+	MGIPS_SOAK_SECONDS=300 $(BIN)/python -m pytest -q -s tests/test_sweep_kills.py -k long
+
+fuzz: $(READY)  ## thirty times as many examples for readers, settings, saved folders and pages
+	MGIPS_FUZZ=30 $(BIN)/python -m pytest -q -n auto -m hypothesis
 
 lab: $(READY)  ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab --notebook-dir notebooks

@@ -7,49 +7,71 @@ defaults. A user's mistake is printed as one sentence, with exit status 2.
 from __future__ import annotations
 
 import argparse
+import codecs
 import contextlib
 import dataclasses
+import io
 import json
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union, get_type_hints
 
 import tyro
 
-from mgips.config import PRESETS, RANDOM, VARIANTS, ModelConfig, TrainConfig, preset
+from mgips.config import (
+    PRESETS,
+    RANDOM,
+    VARIANTS,
+    Count,
+    CountOrZero,
+    Length,
+    ModelConfig,
+    Seed,
+    TrainConfig,
+    check,
+    preset,
+)
 from mgips.errors import ConfigError, DataError, MGIPSError
+from mgips.lab.grids import GRIDS
 
 if TYPE_CHECKING:
     from mgips import MGIPS, Corpus, Tweet
 
 LAB = ("matplotlib", "scipy", "sklearn", "pandas", "plotly", "ipywidgets", "jinja2", "nbformat")
 """Packages that only `mgips[lab]` brings."""
+PLACES = ("corpus", "detector", "text_encoder", "image_encoder")
+"""Arguments that name a folder or something else."""
 CorpusName = Annotated[str, tyro.conf.arg(metavar="NAME|FOLDER")]
+OtherCorpus = Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")]
+Encoder = Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")]
 Root = Annotated[Path | None, tyro.conf.arg(metavar="FOLDER")]
+Days = Annotated[int | None, tyro.conf.arg(metavar="[0, inf)")]
 Whose = Literal["split", "train", "split+train", "none"]
+MODEL = "a run folder, a saved model's folder, tiny-text, tiny-full or tiny-reads, or a model's name on the hub"
 CorpusPath = Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CORPUS")]
-RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+RunPath = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN", help=f"{MODEL[0].upper()}{MODEL[1:]}.")]
 
 
 @dataclass
 class Train:
     """Train on a corpus, choose the epoch on dev, score test once."""
 
+    run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
+    """The run folder; otherwise runs/CORPUS-PRESET-VARIANT-sSEED."""
     corpus: CorpusName = "tinytweets"
-    """tinytweets (or, with settings, tinytweets:train=4800,seed=1), twitter2015, twitter2017, or a folder in their
-    layout."""
+    """tinytweets (as in tinytweets:train=4800,seed=1), twitter2015, twitter2017, a folder of posts, or hub:OWNER/NAME."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     preset: Annotated[str, tyro.conf.arg(metavar="|".join(PRESETS))] = "tiny"
     """Sets the defaults of everything below. Without it: tiny for tinytweets, base for the rest."""
     variant: Annotated[str, tyro.conf.arg(metavar="|".join(VARIANTS))] = "full"
-    """The full model, or one with a part left out."""
-    run: Root = None
-    """The run folder; otherwise runs/CORPUS-PRESET-VARIANT-sSEED."""
+    """full; a part left out; a text row of Table 2; or, beyond the paper, reads: one that reads other posts' pictures."""
     resume: bool = False
     """Go on with the run in that folder."""
     model: tyro.conf.OmitArgPrefixes[ModelConfig] = dataclasses.field(default_factory=ModelConfig)
@@ -60,10 +82,15 @@ class Train:
         from mgips.training import Trainer
 
         corpus = load_corpus(self.corpus, self.root)
-        for note in corpus.notes:
-            print(note)
         name = f"{corpus.name}-{self.preset}-{self.variant}-s{self.train.seed}"
-        run = Trainer(corpus, self.model, self.train, self.run or Path("runs") / name, self.resume).run()
+        trainer = Trainer(corpus, self.model, self.train, self.run or Path("runs") / name, self.resume)
+        first = trainer.accelerator.is_main_process
+        if first:
+            print(*corpus.notes, sep="\n", end="\n" * bool(corpus.notes), flush=True)
+        run = trainer.run()
+        trainer.accelerator.end_training()
+        if not first:
+            return 0
         problems = sorted({p for split in run.data.values() if split.crops for p in split.crops.problems})
         for problem in problems:
             print(problem)
@@ -79,7 +106,7 @@ class Train:
 class Posts:
     """A split of a corpus."""
 
-    corpus: CorpusName | None = None
+    corpus: OtherCorpus = None
     """Otherwise the one that the model was trained on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
@@ -92,12 +119,11 @@ class Evaluate(Posts):
     """Score a trained model on one split."""
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
     scheme: Literal["default", "strict"] = "default"
     """seqeval's default reading of tags, or strict IOB2."""
     pool: Whose = "split"
     """For a model that reads: whose pictures. The split's own, the training split's, both, or none."""
-    days: int | None = None
+    days: Days = None
     """For a model that reads: only pictures at most so many days before or after a post."""
     json: bool = False
     """Print JSON instead of a table."""
@@ -107,7 +133,7 @@ class Evaluate(Posts):
         from mgips.model.mgips import READS_NOTHING
 
         model, corpus = load(self.run, self.corpus, self.root)
-        tweets = corpus.splits[self.split]
+        tweets = corpus.labelled(self.split)
         tell_of(self.run, corpus)
         if model.reader is None and (self.pool, self.days) != ("split", None):
             raise ConfigError(READS_NOTHING)
@@ -128,8 +154,7 @@ class Probe(Posts):
     """
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds the noise, the swaps and the bootstrap."""
     json: bool = False
     """Print JSON instead of a table."""
@@ -164,31 +189,29 @@ class Predict(Posts):
     """
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
     posts: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FILE]")] = None
     """Posts in JSON Lines (text or words, image), a table (.csv) or CoNLL; tags that they may have are left alone."""
-    corpus: CorpusName | None = None
+    corpus: OtherCorpus = None
     """A split of this corpus instead of a file."""
-    text: str | None = None
+    text: Annotated[str | None, tyro.conf.arg(metavar="TEXT")] = None
     """One post's text instead of a file."""
     image: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Its photo."""
     detector: Annotated[str | None, tyro.conf.arg(metavar="NAME|FOLDER")] = None
-    """Find the crops of photos that have none with this detector, as `mgips crops` does; otherwise the whole photo
-    stands in for them."""
+    """Finds the crops of photos that have none, as `mgips crops` does; otherwise the whole photo stands in."""
     recipe: Literal["umgf", "hvpnet"] = "umgf"
     """What the detector looks for, see `mgips crops`."""
     pool: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """For a model that reads: what `mgips pool` wrote; otherwise RUN/pool.safetensors, or the posts' own pictures."""
-    time: float | None = None
-    """When the text was posted, in days as its pool counts them; otherwise time counts for nothing."""
-    batch_size: int = 32
+    time: Annotated[float | None, tyro.conf.arg(metavar="DAYS")] = None
+    """When the text was posted, as its pool counts the days; otherwise time counts for nothing."""
+    batch_size: Count = 32
     """Posts at a time."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write the answers here, batch by batch; in the corpora's own format where the name ends as theirs do (.txt)."""
 
     def __call__(self) -> int:
-        from mgips.data.conll import write_conll
+        from mgips.data.conll import conll, write_conll
         from mgips.data.corpus import Tweet
         from mgips.data.load import load_corpus
         from mgips.data.pictures import open_picture
@@ -203,8 +226,6 @@ class Predict(Posts):
             raise ConfigError("--image and --time belong to --text; in a file each post has its own.")
         if self.out is not None and self.posts is not None and self.out.resolve() == self.posts.resolve():
             raise ConfigError(f"{self.out} would be overwritten by its answers; name another file with --out.")
-        if self.batch_size < 1:
-            raise ConfigError(f"batch_size is {self.batch_size}; it must be a whole number in [1, inf).")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
         model = load_model(self.run)
@@ -213,13 +234,16 @@ class Predict(Posts):
             tweets: Sequence[Tweet] = [tweet if self.time is None else dataclasses.replace(tweet, time=self.time)]
         elif self.posts is not None:
             if not self.posts.is_file():
-                raise DataError(f"{self.posts} is no file; name one with posts.")
+                raise DataError(f"{self.posts} is not a file here; name one with posts.")
             heap = load_corpus(self.posts)
             tweets = heap.train
             print(*heap.notes, sep="\n", end="\n" * bool(heap.notes), file=sys.stderr)
         else:
             tweets = load_corpus(str(self.corpus), self.root).splits[self.split]
         tweets = [dataclasses.replace(tweet, tags=()) for tweet in tweets]
+        in_conll = self.out is not None and self.out.suffix in ENDINGS
+        if in_conll:  # what the format cannot hold is said before anything is computed
+            conll(dataclasses.replace(tweet, tags=("O",) * len(tweet.words)) for tweet in tweets)
         pool: Any = None
         if self.pool is not None:
             pool = Pool.load(self.pool)
@@ -228,7 +252,7 @@ class Predict(Posts):
             pool = tweets if self.corpus is not None else Pool.load(saved) if saved.exists() else None
         detector = None if self.detector is None else load_detector(self.detector)
         tagger = Tagger(model, pool, self.batch_size, detector, self.recipe)
-        if self.out is not None and self.out.suffix in ENDINGS:
+        if self.out is not None and in_conll:
             predicted = model.predict(tweets, self.batch_size, progress=True, pool=tagger.pool)
             write_conll(
                 [dataclasses.replace(t, tags=tuple(p)) for t, p in zip(tweets, predicted, strict=True)], self.out
@@ -262,13 +286,12 @@ class Inspect:
     """Open the inspectors on a trained model in JupyterLab: mined pairs, attention, weights, swapped pictures, t-SNE."""
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
-    corpus: CorpusName | None = None
+    corpus: OtherCorpus = None
     """Whose posts are shown; otherwise those that the model was trained and tested on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """Where the notebook goes; otherwise inspect.ipynb in the run folder. One that is there is opened as it is."""
+    """Where the notebook goes; otherwise inspect.ipynb in the run folder. One that you have edited stays as it is."""
     open: bool = True
     """--no-open leaves the notebook and does not start JupyterLab."""
 
@@ -278,13 +301,16 @@ class Inspect:
         from mgips.data.load import data_root
         from mgips.lab.inspection import write_inspection
 
-        model, _, place = load_with_place(self.run, self.corpus, self.root)
         out = self.out or (self.run if self.run.is_dir() else Path()) / "inspect.ipynb"
-        if not out.exists():
-            root = data_root(self.root).resolve()  # a notebook runs in its own folder
-            run = self.run.resolve() if self.run.exists() else self.run
-            write_inspection(out, run, model, place, root)
+        if out.suffix != ".ipynb":
+            raise ConfigError(f"{out} is not a notebook's name; it must end in .ipynb, as {out.name}.ipynb does.")
+        model, _, place = load_with_place(self.run, self.corpus, self.root)
+        root = data_root(self.root).resolve()  # a notebook runs in its own folder
+        run = self.run.resolve() if self.run.exists() else self.run
+        asked_for = write_inspection(out, run, model, place, root)
         print(f"The notebook: {out}")
+        if not asked_for:
+            print("It was edited and stays as it is. For a new one, remove it, or name another file with --out.")
         if not self.open:
             print(f"Next: {shlex.join(['jupyter', 'lab', str(out)])}")
             return 0
@@ -293,10 +319,12 @@ class Inspect:
 
 @dataclass(kw_only=True)
 class Export:
-    """Write a model's forward pass as an ONNX graph, for runtimes without torch; needs `mgips[onnx]`."""
+    """Write a model's forward pass as an ONNX graph, for runtimes without torch; needs `mgips[onnx]`.
+
+    Not for a model that reads a pool or captions, or has a BiLSTM.
+    """
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("model.onnx")
     """Where it goes. Its inputs and output: `mgips.model.export`."""
 
@@ -314,8 +342,7 @@ class PoolOf(Posts):
     """Save the pictures of a split as a pool, for a model that reads: `mgips predict RUN --pool FILE`."""
 
     run: RunPath
-    """A run folder, a saved model's folder, or a model's name on the hub."""
-    days: int | None = None
+    days: Days = None
     """Only pictures at most so many days before or after a post are read."""
     out: Annotated[Path, tyro.conf.arg(metavar="FILE")] = Path("pool.safetensors")
     """Where it goes."""
@@ -339,9 +366,9 @@ class Audit:
     """tinytweets, twitter2015, twitter2017, or a folder or file of posts."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
-    text_encoder: str | None = None
+    text_encoder: Encoder = None
     """Hub name or folder: its tokenizer counts the posts that are cut. Otherwise the vocabulary of a random start does."""
-    max_length: int = 40
+    max_length: Length = 40
     """Word pieces with [CLS] and [SEP], as in training."""
     json: bool = False
     """Print JSON instead of tables."""
@@ -375,7 +402,7 @@ class Split:
     """Of train, dev and test."""
     mix_days: bool = False
     """Do not keep the posts of a day together."""
-    seed: int = 0
+    seed: Seed = 0
     """Seeds what goes where."""
 
     def __call__(self) -> int:
@@ -388,6 +415,8 @@ class Split:
         if there is not None:
             raise ConfigError(f"{there} is there already; name another folder, or remove it.")
         corpus = load_corpus(self.corpus, self.root)
+        for note in corpus.notes:
+            print(note)
         if any(PICTURES_MISSING in note for note in corpus.notes):
             raise DataError(f"{corpus.notes[0]} Put them there first: the splits would forget them.")
         tweets = [tweet for split in corpus.splits.values() for tweet in split]
@@ -417,7 +446,7 @@ class Crops:
     """What is looked for: the names of the corpus's entity types, or each post's noun phrases."""
     threshold: float | None = None
     """A box is kept where the detector's confidence is higher; otherwise what the detector's authors use."""
-    batch_size: int = 8
+    batch_size: Count = 8
     """Photos at a time."""
     splits: tuple[Literal["train", "dev", "test"], ...] = ("train", "dev", "test")
     """Only these splits."""
@@ -430,14 +459,14 @@ class Crops:
         from mgips.data.boxes import FILE, growing_boxes
         from mgips.data.corpus import Cropped
         from mgips.data.crops import CROPS
-        from mgips.data.load import load_corpus
+        from mgips.data.load import is_drawn, load_corpus
         from mgips.model.detector import find_boxes, load_detector, make_recipe
 
-        if self.batch_size < 1:
-            raise ConfigError(f"The batch size is {self.batch_size}; give 1 or more.")
         corpus = load_corpus(self.corpus, self.root)
         if corpus.source is None:
-            raise ConfigError(f"{corpus.name} is drawn and its crops with it; name a corpus with photos.")
+            drawn = is_drawn(corpus.name)
+            why = "is drawn and its crops with it" if drawn else "has no folder that the boxes could go to"
+            raise ConfigError(f"{corpus.name} {why}; name a folder or file of posts with photos.")
         own = (corpus.source if corpus.source.is_dir() else corpus.source.parent) / FILE
         out = self.out or own
         tweets = [tweet for split in dict.fromkeys(self.splits) for tweet in corpus.splits[split]]
@@ -467,25 +496,24 @@ class Crops:
 class Sweep:
     """Run the grid behind a table or a figure, and leave one result file a run; what is there is not run again."""
 
-    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GRID")]
-    """table2-text, table3, fig5, fig6, fig7, fig8, fig9, fig11, probe, protocol or switches (`mgips.lab.grids.GRIDS`)."""
-    corpus: CorpusName = "tinytweets"
+    name: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="GRID", help=f"One of {', '.join(GRIDS)}.")]
+    corpus: Annotated[str, tyro.conf.arg(metavar="NAME")] = "tinytweets"
     """tinytweets, twitter2015 or twitter2017."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
     preset: Annotated[str | None, tyro.conf.arg(metavar="|".join(PRESETS))] = None
     """Where every row starts from; otherwise the grid's own."""
-    text_encoder: str | None = None
+    text_encoder: Encoder = None
     """In place of the preset's: hub name or folder."""
-    image_encoder: str | None = None
+    image_encoder: Encoder = None
     """In place of the preset's: hub name or folder."""
     precision: Literal["no", "bf16"] | None = None
     """In place of the preset's: mixed precision, as accelerate names it."""
     rows: tuple[str, ...] = ()
     """Only these rows of the grid."""
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     """Only these seeds, or others than the grid's own."""
-    jobs: int = 0
+    jobs: CountOrZero = 0
     """Runs at a time; 0: one per CPU core, or one on a GPU."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("figures/data")
     """Where the result files go."""
@@ -520,7 +548,7 @@ class Doctor:
 
     run: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="[RUN]")] = None
     """A run folder, finished or not, or a saved model; otherwise the installation is looked at."""
-    corpus: CorpusName | None = None
+    corpus: OtherCorpus = None
     """For a run: otherwise the one that it was trained on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
@@ -547,9 +575,9 @@ class Doctor:
 class Demo:
     """Train text-only and the full model on the embedded corpus, and show what the images are worth."""
 
-    seed: int = 0
+    seed: Seed = 0
     """Seeds the corpus, the weights and the batches."""
-    run: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("runs/demo")
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = Path("runs/demo")
     """Where the two run folders go; those of an earlier demo there are replaced."""
 
     def __call__(self) -> int:
@@ -575,15 +603,14 @@ def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpu
 
 def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus, str]:
     """The same, with the name or place that the corpus has."""
-    from mgips import load_corpus
+    from mgips.data.load import load_corpus, loads_again, place_in
 
     model = load_model(run)
-    recorded = recorded_corpus(run)
-    name = corpus or (recorded or {}).get("source") or (recorded or {}).get("name")
+    name = corpus or place_in(recorded_corpus(run) or {})
     if name is None:
         raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
-    place = str(Path(name).resolve()) if Path(name).exists() else name
-    return model, load_corpus(name, root), place
+    found = load_corpus(name, root)
+    return model, found, loads_again(found) or name
 
 
 def tell_of(run: Path, corpus: Corpus) -> None:
@@ -598,10 +625,11 @@ def tell_of(run: Path, corpus: Corpus) -> None:
 def recorded_corpus(run: Path) -> dict[str, Any] | None:
     """Name, place and hash of the corpus that a run or a model of the package was trained on; None where that is not recorded."""
     from mgips.model.shipped import located
+    from mgips.run import read_record
 
     records = (Path(located(run)) / name for name in ("run.json", "card.json"))
     record = next((record for record in records if record.exists()), None)
-    return json.loads(record.read_text(encoding="utf-8"))["corpus"] if record else None
+    return read_record(record).get("corpus") if record else None
 
 
 def train_defaults(arguments: list[str]) -> Train:
@@ -630,7 +658,43 @@ def named(command: type) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    tolerate(sys.stdout)
     try:
+        with terminable():
+            return run_command(arguments)
+    except KeyboardInterrupt as stop:
+        if os.environ.get("RANK", "0") == "0":  # of several processes one says it
+            kept = f" {stop}." if str(stop) else ""
+            print(f"\nmgips: stopped.{kept}{_how_to_resume(arguments)}", file=sys.stderr)
+        return 143 if isinstance(stop, Terminated) else 130
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, which a scheduler sends before it kills; it ends a command as Ctrl-C does."""
+
+
+@contextlib.contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` inside where the process is asked to end."""
+
+    def end(number: int, frame: object) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def run_command(arguments: list[str]) -> int:
+    """Run one command, and tell a mistake in one sentence; returns its exit status."""
+    try:
+        if any("\0" in argument for argument in arguments):
+            raise ConfigError("An argument holds a NUL character; no name or text here can have one.")
         commands = [
             Annotated[command, tyro.conf.subcommand(named(command), default=default, prefix_name=False)]
             for command, default in {**COMMANDS, Train: train_defaults(arguments[1:])}.items()
@@ -641,29 +705,63 @@ def main(arguments: list[str] | None = None) -> int:
             description="Multimodal named entity recognition: MGIPS-CL, trained, scored, explained.",
             args=arguments,
         )
-        return chosen()
+        return ready(chosen)()
     except MGIPSError as error:
         print(f"mgips: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:  # the reader of the output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a name that is too long, a folder in place of a file, a disk that is full
+        if error.strerror is None:
+            raise
+        name = f"{error.filename} cannot be used: " if error.filename is not None else ""
+        print(f"mgips: {name}{error.strerror}.", file=sys.stderr)
+        return 2
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] not in LAB:
             raise
         print(f"mgips: this command needs {error.name}: pip install 'mgips[lab]'.", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\nmgips: stopped.{_how_to_resume(arguments)}", file=sys.stderr)
-        return 130
+
+
+def ready(command: Any) -> Any:
+    """A command with its numbers checked, and with every ~ in its paths expanded: a shell leaves that of --out=~/x.
+
+    Raises:
+        ConfigError: a number outside of its range.
+    """
+    hints, changes = get_type_hints(type(command), include_extras=True), {}
+    for name, value in vars(command).items():
+        if dataclasses.is_dataclass(value):
+            changes[name] = ready(value)
+        elif isinstance(value, Path) or (isinstance(value, str) and name in PLACES):
+            changes[name] = type(value)(os.path.expanduser(value))
+        else:
+            check(name, value, hints[name])
+    return dataclasses.replace(command, **changes)
+
+
+def tolerate(stream: TextIO) -> None:
+    """Characters that a stream's encoding does not have are written as JSON escapes them, so that JSON stays JSON."""
+
+    def escaped(error: UnicodeError) -> tuple[str, int]:
+        assert isinstance(error, UnicodeEncodeError)
+        return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+    codecs.register_error("mgips", escaped)
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="mgips")
 
 
 def _how_to_resume(arguments: list[str]) -> str:
     """What to type after Ctrl-C to go on, for a command that can."""
+    if arguments[:1] == ["train"] and os.environ.get("WORLD_SIZE", "1") != "1":
+        return " The last checkpoint is kept. Go on with the same launch, and --resume."
     if arguments[:1] == ["train"]:
         return f" Go on with: {shlex.join(['mgips', *arguments, *['--resume'][: '--resume' not in arguments]])}"
     if arguments[:1] == ["sweep"]:
-        return f" Finished runs are kept. Go on with: {shlex.join(['mgips', *arguments])}"
+        return f" Go on with: {shlex.join(['mgips', *arguments])}"
     if arguments[:1] == ["crops"]:
         rest = [argument for argument in arguments if argument != "--anew"]
         return f" Boxes found so far are kept. Go on with: {shlex.join(['mgips', *rest])}"

@@ -46,7 +46,11 @@ def within(interval: str) -> tuple[Range, Any]:
 
 Count = Annotated[int, *within("[1, inf)")]
 CountOrZero = Annotated[int, *within("[0, inf)")]
-Length = Annotated[int, *within("[3, inf)")]
+# Above these limits nothing ends, or fits into memory.
+Width = Annotated[int, *within("[1, 100000)")]
+Layers = Annotated[int, *within("[1, 1000)")]
+Epochs = Annotated[int, *within("[1, 1000000)")]
+Length = Annotated[int, *within("[3, 100000)")]
 """[CLS], one piece and [SEP] need 3."""
 Seed = Annotated[int, *within("[0, 4294967296)")]
 """What numpy takes."""
@@ -70,13 +74,13 @@ class ModelConfig:
     """Hub name or folder of an image encoder with the text encoder's depth, width and heads: CLIP, SigLIP, SigLIP 2,
     DINOv2 or DINOv3; "random" for the text tower's sizes; "captions" to read the posts' captions in place of their
     pictures, by a second encoder like the text tower's."""
-    hidden_size: Count = 768
+    hidden_size: Width = 768
     """d, for a random start; a pretrained encoder brings its own."""
-    num_layers: Count = 12
+    num_layers: Layers = 12
     """Layers of each tower, for a random start."""
-    num_heads: Count = 12
+    num_heads: Width = 12
     """Attention heads of each tower, for a random start."""
-    intermediate_size: Count = 3072
+    intermediate_size: Width = 3072
     """Feed-forward width of each tower, for a random start."""
     dropout: Share = 0.1
     """In the classifier, the fusion and random-start towers; pretrained towers keep their own."""
@@ -87,9 +91,9 @@ class ModelConfig:
     overlap: CountOrZero = 0
     """Words that two windows of a longer text share: each word is then predicted from the window with the most around it.
     0 cuts the text, as the paper does."""
-    crop_size: Count = 128
+    crop_size: Width = 128
     """Side of each visual-grounding crop, in pixels."""
-    patch_size: Count = 32
+    patch_size: Width = 32
     """Side of a patch, for a random start; crop_size // patch_size patches a side."""
 
     # ---- the parts, each with its switch (Tables 2-3) ----
@@ -109,7 +113,7 @@ class ModelConfig:
     """Column-grained weights: one per feature; or eq. 6 as printed, a constant 1; or none."""
     weight_scale: Literal["sum", "mean"] = "sum"
     """Row and column weights sum to 1 (the paper), or average 1 (times length, times d)."""
-    interweave_encoders: Count = 1
+    interweave_encoders: Layers = 1
     """L of eqs 10-11; the weights are shared across them."""
     mge_ffn_ratio: Positive = 1.0
     """Width of f3's feed-forward over d. The paper is silent; 1 keeps the fusion's cost small."""
@@ -218,7 +222,7 @@ class ModelConfig:
 class TrainConfig:
     """How the model is trained. Defaults: §4.3, and the authors' code where the paper is silent."""
 
-    epochs: Count = 40
+    epochs: Epochs = 40
     """Epochs of the K study; the paper gives no other number."""
     batch_size: Count = 32
     """Tweets per batch and process: the candidates of the contrastive losses. Not in the paper."""
@@ -278,9 +282,17 @@ def _check(config: ModelConfig | TrainConfig) -> None:
         ConfigError: naming the first such field, its value, and what it may be.
     """
     for name, hint in _types(type(config)).items():
-        value = getattr(config, name)
-        if not _allows(hint, value):
-            raise ConfigError(f"{name} is {reprlib.repr(value)}; it must be {_wanted(hint)}.")
+        check(name, getattr(config, name), hint)
+
+
+def check(name: str, value: Any, hint: Any) -> None:
+    """Refuse a value that a type, such as `Count`, does not allow.
+
+    Raises:
+        ConfigError: with what it may be.
+    """
+    if not _allows(hint, value):
+        raise ConfigError(f"{name} is {reprlib.repr(value)}; it must be {_wanted(hint)}.")
 
 
 @functools.cache

@@ -1,15 +1,24 @@
-"""Writing files atomically, and names that are safe as part of a path."""
+"""Writing files atomically, tensors with a checksum, and names that are safe as part of a path."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
 from mgips.errors import DataError
+
+CHECKSUM = "sha256"
+"""Its name among a file's metadata."""
 
 
 @contextlib.contextmanager
@@ -41,8 +50,44 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             file.write(content)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}).") from error
+    except (OSError, ValueError) as error:  # "." has no name
+        raise DataError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error}).") from error
+
+
+def tensors_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over every tensor's name and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def with_checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str] | None = None) -> bytes:
+    """A file in safetensors' format that holds a checksum beside its tensors, for `read_tensors`.
+
+    Args:
+        about: more metadata.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    return save(tensors, metadata={**(about or {}), "format": "pt", CHECKSUM: tensors_hash(tensors)})
+
+
+def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a file in safetensors' format, on the CPU, and its metadata. A file of others may lack a checksum.
+
+    Raises:
+        DataError: nothing there, or damaged: cut off, or other than when it was written.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            about = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+    except (OSError, SafetensorError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+    if CHECKSUM in about and about[CHECKSUM] != tensors_hash(tensors):
+        raise DataError(f"{path} is damaged: its content is not what was written.")
+    return tensors, about
 
 
 def safe_name(name: str) -> bool:

@@ -6,6 +6,7 @@ A run folder is a saved model (`MGIPS.from_pretrained(folder)`) and the record o
     config.json, tokenizer…, model.safetensors    the weights of the best dev F1 so far
     metrics.jsonl       one line per epoch
     checkpoint.pt       everything needed to resume; removed when the run is complete
+    .lock, .holder.json    while a run goes on: whose it is
     stopped.json        where a loss or a gradient was not finite, and what came before it
     pool.safetensors    the pictures that the test split was read with, for a model that reads
     README.md           the model card
@@ -18,8 +19,11 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import json
+import os
 import platform
+import socket
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,23 +32,25 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from safetensors.torch import load_file, save
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from mgips.card import model_card
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus
-from mgips.data.load import NAMES
-from mgips.errors import ConfigError, RunError
+from mgips.data.load import loads_again
+from mgips.errors import ConfigError, DataError, RunError
 from mgips.evaluate import Score
-from mgips.files import replacing
+from mgips.files import read_tensors, replacing, with_checksum
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.version import __version__
 
 SAME_BITS = ("gradient_checkpointing", "log_every", "checkpoint_every", "num_workers", "tensorboard")
 """Settings that may change when a run is resumed: its result stays the same to the bit."""
+CHECKPOINT = {"model", "optimizer", "schedule", "step", "history", "best", "sums", "seconds", "rng"}
+"""What a checkpoint holds at least; one of a model that reads has its memory too."""
 PACKAGES = ("torch", "transformers", "accelerate", "pytorch-crf", "seqeval", "numpy", "pillow")
 """Whose versions are recorded with each run."""
 
@@ -75,13 +81,22 @@ class RunFolder:
     def __init__(self, path: str | Path, writer: bool = True) -> None:
         self.path = Path(path)
         self.writer = writer
+        self._lock: Any = None
 
     def open(self, description: dict[str, Any], resume: bool) -> dict[str, Any] | None:
         """Make or reopen the folder; returns the checkpoint to resume from, if there is one.
 
         Raises:
-            RunError: the folder cannot be written, holds another run, or was made with other settings.
+            RunError: the folder cannot be written, is held by another process, holds another run, or was made with other
+                settings or with another number of processes.
         """
+        try:
+            return self._open(description, resume)
+        except BaseException:
+            self.release()
+            raise
+
+    def _open(self, description: dict[str, Any], resume: bool) -> dict[str, Any] | None:
         run_json = self.path / "run.json"
         if run_json.exists() and not resume:
             raise RunError(f"{self.path} holds a run already; choose another folder, or continue it with --resume.")
@@ -89,17 +104,27 @@ class RunFolder:
             raise RunError(f"The run in {self.path} is complete; its scores are in {self.path / 'results.json'}.")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self.hold()
             for part in self.path.glob(".*.part"):  # left by a kill
                 part.unlink(missing_ok=True)
             if not run_json.exists():
                 self._write("run.json", json_bytes(description))
         except OSError as error:
             raise RunError(
-                f"The run folder {self.path} cannot be written ({error.strerror}); choose another with --run."
+                f"The run folder {self.path} cannot be written ({error.strerror}); choose another."
             ) from error
-        before = json.loads(run_json.read_text(encoding="utf-8"))
+        before = read_record(run_json)
         now = json.loads(json.dumps(description))
-        before["corpus"], now["corpus"] = ({"sha256": told["corpus"]["sha256"]} for told in (before, now))
+        if not all(isinstance(before.get(part), dict) for part in now if isinstance(now[part], dict)):
+            raise RunError(f"{run_json} is damaged: parts of it are missing; choose another folder.")
+        processes = before["device"].get("processes", 1)
+        if processes != now["device"]["processes"]:
+            # Each step's batches, and the random numbers of each process, depend on how many there are.
+            raise RunError(
+                f"The run in {self.path} was started with {several(processes)}, and not with "
+                f"{now['device']['processes']}; resume it with as many, or choose another folder."
+            )
+        before["corpus"], now["corpus"] = ({"sha256": told["corpus"].get("sha256")} for told in (before, now))
         for part, defaults in (("corpus", {}), ("model", vars(ModelConfig())), ("train", vars(TrainConfig()))):
             # A setting that the version which began the run did not have is as it was then, and one that changes no bit
             # of the result may change.
@@ -115,9 +140,53 @@ class RunFolder:
         if not checkpoint.exists():
             return None
         try:
-            return torch.load(checkpoint, map_location="cpu", weights_only=True)
+            with zipfile.ZipFile(checkpoint) as archive:  # torch.load does not look at the checksums of its parts
+                if archive.testzip() is not None:
+                    raise ValueError("a checksum differs")
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            if not isinstance(state, dict) or not CHECKPOINT <= set(state):
+                raise ValueError("its parts are not those of a checkpoint")
+            return state
         except Exception as error:  # torch raises many kinds here
-            raise RunError(f"{checkpoint} cannot be read; remove it to start this run from the beginning.") from error
+            raise RunError(
+                f"{checkpoint} is damaged or was written by another version; remove it to start this run from the beginning."
+            ) from error
+
+    def hold(self) -> None:
+        """Keep other processes out of the folder, until `release` or the end of this process.
+
+        Raises:
+            RunError: another process holds it, and which.
+        """
+        if not self.writer:
+            return
+        holder = self.path / ".holder.json"
+        # The same process may come back to its folder, as from another cell of a notebook.
+        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            try:
+                by = "process {pid} on {host} since {since}".format(**json.loads(holder.read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError):
+                by = "another process"
+            raise RunError(
+                f"The run in {self.path} is being trained by {by}; choose another folder, or wait for its end."
+            ) from None
+        except OSError:
+            return  # a folder that cannot be written says so with the first file; a file system without locks has none
+        with contextlib.suppress(OSError):
+            since = time.strftime("%Y-%m-%d %H:%M:%S")
+            holder.write_bytes(json_bytes({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+
+    def release(self) -> None:
+        """Let others into the folder."""
+        if self._lock is None or not self._lock.is_locked:
+            return
+        (self.path / ".holder.json").unlink(missing_ok=True)
+        if (self.path / "results.json").exists():  # nobody comes back, so nobody waits for this very file
+            (self.path / ".lock").unlink(missing_ok=True)
+        self._lock.release(force=True)
 
     def _write(self, name: str, content: bytes | Callable[[Any], None]) -> None:
         """Replace one file; only one of several processes writes."""
@@ -139,11 +208,18 @@ class RunFolder:
 
     def save_weights(self, weights: dict[str, Tensor]) -> None:
         """Replace model.safetensors, the best weights so far."""
-        self._write("model.safetensors", save(weights, metadata={"format": "pt"}))
+        self._write("model.safetensors", with_checksum(weights))
 
     def load_weights(self) -> dict[str, Tensor]:
-        """The best weights so far."""
-        return load_file(self.path / "model.safetensors")
+        """The best weights so far.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        try:
+            return read_tensors(self.path / "model.safetensors")[0]
+        except DataError as error:
+            raise RunError(f"{str(error).rstrip('.')}. The run cannot be completed; train it anew.") from error
 
     def save_pool(self, pool: Pool) -> None:
         """Write pool.safetensors, the pictures that the test split was read with."""
@@ -169,6 +245,7 @@ class RunFolder:
         self._write("results.json", json_bytes(results))
         if self.writer:
             (self.path / "checkpoint.pt").unlink(missing_ok=True)
+        self.release()
 
     def tensorboard(self) -> Any:
         """A TensorBoard writer in the run folder."""
@@ -185,8 +262,9 @@ def describe_run(corpus: Corpus, model: MGIPS, config: TrainConfig, accelerator:
     """What a number needs beside it: configuration, versions, device, data hash."""
     device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{platform.machine()} CPU"
-    # A published corpus is found by its name, wherever it is; any other by its place.
-    place = {"source": str(corpus.source.resolve())} if corpus.source and corpus.name not in NAMES else {}
+    # A published or drawn corpus is found by its name, wherever it is; any other by its source, if it has one.
+    source = loads_again(corpus)
+    place = {} if source == corpus.name else {"source": source}
     return {
         "corpus": {"name": corpus.name, **place, "sha256": corpus.fingerprint(), "notes": list(corpus.notes)},
         "model": dataclasses.asdict(model.config),
@@ -209,10 +287,67 @@ def describe_run(corpus: Corpus, model: MGIPS, config: TrainConfig, accelerator:
 
 def fresh_accelerator(config: TrainConfig) -> Accelerator:
     """An accelerator for this run. Accelerate keeps one state per process; a second run in the same notebook must not
-    inherit the first one's precision or device."""
+    inherit the first one's precision or device.
+
+    Raises:
+        ConfigError: a launch of several processes in which this one is alone.
+    """
     if PartialState._shared_state and PartialState().num_processes == 1:
         AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision=config.precision, cpu=config.cpu)
+    asked = launched()
+    # Accelerate alone lets several processes without a GPU run as if each were the only one.
+    accelerator = Accelerator(
+        mixed_precision=config.precision, cpu=config.cpu or (asked > 1 and not torch.cuda.is_available())
+    )
+    if accelerator.num_processes != asked:
+        raise ConfigError(
+            f"{several(asked)} were launched, but this one does not find the others, and would train alone into the "
+            "same folder; start them with torchrun --nproc-per-node N -m mgips train …"
+        )
+    return accelerator
+
+
+LAUNCHERS = {
+    "WORLD_SIZE": "LOCAL_RANK",
+    "PMI_SIZE": "PMI_RANK",
+    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
+    "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
+}
+"""What torchrun, and MPI's launchers, say to each process: how many there are, and which it is."""
+
+
+def launched() -> int:
+    """How many processes this launch has, by what the launcher left in the environment.
+
+    Raises:
+        ConfigError: several were asked for, and they cannot find each other or are not there.
+    """
+    for size, rank in LAUNCHERS.items():
+        count = os.environ.get(size, "")
+        if count.isdigit():
+            if int(count) > 1 and rank not in os.environ:
+                raise ConfigError(
+                    f"{size} is {count}, but {rank} does not say which of them this process is; "
+                    f"start all with torchrun --nproc-per-node N -m mgips train …, or unset {size}."
+                )
+            return int(count)
+    if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ:
+        raise ConfigError(
+            "accelerate launch was asked for several processes and started one, as it does without GPUs; "
+            "give it --multi_gpu too (it starts them on CPUs as well), or use torchrun --nproc-per-node N -m mgips train …"
+        )
+    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
+    if tasks.isdigit() and int(tasks) > 1:
+        raise ConfigError(
+            f"srun started {tasks} tasks that do not know of each other; let it start one torchrun a node "
+            "(srun --ntasks-per-node 1 torchrun …)."
+        )
+    return 1
+
+
+def several(count: int) -> str:
+    """A number of processes in words."""
+    return f"{count} process{'es' if count > 1 else ''}"
 
 
 def best_device() -> str:
@@ -245,6 +380,20 @@ def set_rng(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """What a JSON file of a run folder holds.
+
+    Raises:
+        RunError: it is damaged.
+    """
+    with contextlib.suppress(OSError, ValueError, RecursionError):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        parts = ("corpus", "model", "train")
+        if isinstance(record, dict) and all(isinstance(record.get(part, {}), dict) for part in parts):
+            return record
+    raise RunError(f"{path} is damaged: it does not hold JSON of a run; restore it from a copy, or train again.")
 
 
 def json_bytes(value: Any) -> bytes:

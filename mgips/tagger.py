@@ -6,19 +6,22 @@ tagger("Ada speaks in London", "photo.jpg")        # [Entity(start=0, end=3, typ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tqdm.auto import tqdm
 
+from mgips.config import Count, check
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Picture, Tweet
 from mgips.data.pictures import open_picture
 from mgips.data.spans import spans
 from mgips.data.text import placed
-from mgips.errors import ConfigError
+from mgips.errors import ConfigError, DataError
 from mgips.model.detector import Detector, cropped, make_recipe
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
@@ -56,7 +59,11 @@ class Tagger:
         detector: finds crops of photos that have none, as `mgips crops` does; without one the whole photo stands in.
         recipe: what it looks for, see `mgips.model.detector.make_recipe`.
 
-    Called with one text (and a photo) it gives the entities of it; with a list of posts or texts, a list of them each.
+    Called with one text (and a photo) it gives the entities of it; with several posts or texts, a list of them each.
+
+    Raises:
+        ConfigError: a batch size below 1, or a pool for a model that does not read.
+        RunError: no model there.
     """
 
     def __init__(
@@ -67,6 +74,7 @@ class Tagger:
         detector: Detector | None = None,
         recipe: Literal["umgf", "hvpnet"] = "umgf",
     ) -> None:
+        check("batch_size", batch_size, Count)
         self.model = model if isinstance(model, MGIPS) else load(model).to(best_device())
         self.pool = self.model.pool(pool) if pool is not None and not isinstance(pool, Pool) else pool
         self.batch_size = batch_size
@@ -76,7 +84,7 @@ class Tagger:
         """Pictures that could not be read so far, one sentence each."""
 
     def __call__(
-        self, posts: str | Tweet | Sequence[str | Tweet], image: Picture | None = None
+        self, posts: str | Tweet | Iterable[str | Tweet], image: Picture | None = None
     ) -> list[Entity] | list[list[Entity]]:
         """The entities of one post, or of each of several.
 
@@ -85,25 +93,28 @@ class Tagger:
             image: the photo of a single text.
 
         Raises:
-            DataError: a text without words, or a photo that was named and cannot be read.
+            DataError: a text without words, something that is not a post, or a photo that was named and cannot be read.
+            ConfigError: one photo for several posts.
         """
         if isinstance(posts, str | Tweet):
-            post = Tweet.from_text(posts) if isinstance(posts, str) else posts
+            post = _post(posts, "post")
             if image is not None:
+                _check_photo(image)
                 open_picture(image)  # a photo that was asked for and cannot be read is an error here
                 post = replace(post, image=image)
             return next(self.stream([post]))[1]
+        if not isinstance(posts, Iterable) or isinstance(posts, Mapping | bytes):
+            raise DataError(f"The posts are {_shown(posts)}; give a text, a Tweet, or several of them.")
         if image is not None:
             raise ConfigError("One photo cannot belong to several posts; give Tweets with an image each.")
-        tweets = [Tweet.from_text(p, id=f"post-{i}") if isinstance(p, str) else p for i, p in enumerate(posts, 1)]
+        tweets = [_post(post, f"post-{i}") for i, post in enumerate(posts, 1)]
         return [entities for _, entities in self.stream(tweets)]
 
-    def stream(self, tweets: Sequence[Tweet], progress: bool = False) -> Iterator[tuple[Tweet, list[Entity]]]:
+    def stream(self, tweets: Iterable[Tweet], progress: bool = False) -> Iterator[tuple[Tweet, list[Entity]]]:
         """The posts with their entities, in their order, some batches at a time: any number of posts in little memory."""
-        step = BATCHES * self.batch_size
-        with tqdm(total=len(tweets), desc="posts", disable=not progress) as bar:
-            for start in range(0, len(tweets), step):
-                some = tweets[start : start + step]
+        rest, total = iter(tweets), len(tweets) if isinstance(tweets, Sized) else None
+        with tqdm(total=total, desc="posts", disable=not progress) as bar:
+            while some := list(itertools.islice(rest, BATCHES * self.batch_size)):
                 if self.detector is not None and self.recipe is not None:
                     some = cropped(some, self.detector, self.recipe)
                 data = TweetDataset(some, self.model.batcher, progress=False)
@@ -112,6 +123,39 @@ class Tagger:
                 for tweet, row in zip(some, self.model.tagged(data, self.batch_size, self.pool), strict=True):
                     yield tweet, _entities(tweet, row)
                 bar.update(len(some))
+
+
+def _post(post: Any, name: str) -> Tweet:
+    """A post from what a user calls one.
+
+    Raises:
+        DataError: naming it.
+    """
+    if isinstance(post, str):
+        try:
+            return Tweet.from_text(post, id=name)
+        except DataError as error:
+            raise DataError(f"{name}: {error}") from None
+    if not isinstance(post, Tweet):
+        raise DataError(
+            f"{name} is {_shown(post)}; give a text, or Tweet.from_text(text, photo) for one with its photo."
+        )
+    if not post.words:
+        raise DataError(f"Tweet {post.id!r} has no words; leave it out.")
+    if post.image is not None:
+        _check_photo(post.image)
+    return post
+
+
+def _check_photo(image: Any) -> None:
+    """Refuse what cannot be a photo, readable or not."""
+    if not isinstance(image, Picture) or image == "":
+        raise DataError(f"The photo is {_shown(image)}; give a file's name, its bytes, or a PIL image.")
+
+
+def _shown(value: Any) -> str:
+    """A value of a wrong kind, for a message."""
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
 def _entities(tweet: Tweet, row: Sequence[tuple[str, float]]) -> list[Entity]:

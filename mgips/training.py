@@ -32,7 +32,7 @@ from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import Batch, TweetDataset, training_batches
 from mgips.data.corpus import Corpus
 from mgips.data.windows import in_windows
-from mgips.errors import ConfigError, RunError
+from mgips.errors import ConfigError, MGIPSError, RunError
 from mgips.evaluate import split_score
 from mgips.model.mgips import MGIPS, Loss
 from mgips.model.reading import Pool, gathered, joined
@@ -104,21 +104,27 @@ class Trainer:
         self.config = config = config or TrainConfig()
         self.accelerator = accelerator = fresh_accelerator(config)
         set_seed(config.seed)
+        check_corpus(corpus, model.config if isinstance(model, MGIPS) else model, config)
         if not isinstance(model, MGIPS):
-            model = MGIPS.build(replace(model, types=corpus.types or model.types), corpus.train)
+            model = MGIPS.build(replace(model, types=corpus.types), corpus.train)
         self.model = model
-        check_corpus(corpus, self.model.config, config)
         self.model.encoder.gradient_checkpointing = config.gradient_checkpointing
         self.corpus = corpus
         self.folder: RunFolder | None = None
         state = None
         if folder:
             self.folder = RunFolder(folder, accelerator.is_main_process)
+            problem: MGIPSError | None = None
             if accelerator.is_main_process:
-                state = self.folder.open(describe_run(corpus, self.model, config, accelerator), resume)
-                if state is None:
-                    self.model.save_description(self.folder.path)
-            state = broadcast_object_list([state])[0]
+                try:
+                    state = self.folder.open(describe_run(corpus, self.model, config, accelerator), resume)
+                    if state is None:
+                        self.model.save_description(self.folder.path)
+                except MGIPSError as error:  # the other processes wait for its word
+                    problem = error
+            state, problem = broadcast_object_list([state, problem])
+            if problem is not None:
+                raise problem
 
         splits, overlap = dict(corpus.splits), self.model.config.overlap
         if overlap:
@@ -228,21 +234,26 @@ class Trainer:
             )
 
     def run(self) -> Run:
-        """Every step that is left, then `finish`. Ctrl-C ends it after the running step and saves a checkpoint first.
+        """Every step that is left, then `finish`. Ctrl-C, or SIGTERM in a command, ends it after the running step and
+        saves a checkpoint first; with several processes, which may have stopped at different steps, the last one stays.
 
         Raises:
             RunError: a file cannot be written, or the loss is not finite.
         """
+        if self.folder:
+            self.folder.hold()
         try:
             for _ in self:
                 pass
+            return self.finish()
         except KeyboardInterrupt:
-            if self.accelerator.num_processes == 1:  # several may have stopped at different steps
+            if self.accelerator.num_processes == 1 and not self._complete:
                 self.save()
             raise
         finally:
             self._bar.close()
-        return self.finish()
+            if self.folder:
+                self.folder.release()
 
     def finish(self) -> Run:
         """Score dev and test with the weights of the best epoch so far, and complete the run folder."""
@@ -386,19 +397,22 @@ class Trainer:
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C inside takes effect at the end, so that a step is done or not done and never half."""
-    handler = signal.getsignal(signal.SIGINT)
-    if handler is None or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[tuple[int, Any]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: pressed.append((number, frame)))
+    """Ctrl-C and SIGTERM inside take effect at the end, so that a step is done or not done and never half."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}
+    came: list[tuple[int, Any]] = []
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.append((number, frame)))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
-    if pressed and callable(handler):
-        handler(*pressed[0])
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if came:
+        number, frame = came[0]
+        handlers[signal.Signals(number)](number, frame)
 
 
 def parameter_groups(model: MGIPS, config: TrainConfig) -> list[dict[str, Any]]:
@@ -444,6 +458,10 @@ def check_corpus(corpus: Corpus, model: ModelConfig, config: TrainConfig) -> Non
     if not corpus.types:
         raise ConfigError(
             f"{corpus.name} has no entity in any split; there is nothing to learn from tags that are all O."
+        )
+    if not any(tag != "O" for tweet in corpus.train for tag in tweet.tags):
+        raise ConfigError(
+            f"The train split of {corpus.name} has no entity; there is nothing to learn from tags that are all O."
         )
     known = {(tweet.id, tweet.words) for tweet in corpus.train}
     for name in ("dev", "test"):

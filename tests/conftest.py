@@ -8,12 +8,25 @@ import matplotlib
 import pytest
 import torch
 from builders import corpus
+from hypothesis import settings
 
 from mgips.data.corpus import Corpus
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.twitter import save_corpus
 
 matplotlib.use("agg")
+
+
+FUZZ = int(os.environ.get("MGIPS_FUZZ", "1"))
+"""How many times as many examples hypothesis tries (`make fuzz`)."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for test in {getattr(item, "obj", None) for item in items} if FUZZ > 1 else ():
+        name = "_hypothesis_internal_use_settings"  # a profile would not change what a test sets itself
+        if hasattr(test, name):
+            own = getattr(test, name) or settings()
+            setattr(test, name, settings(own, max_examples=FUZZ * own.max_examples))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,6 +1,7 @@
 """The command line as a person meets it: help, one-sentence errors, and each command on small input."""
 
 import dataclasses
+import io
 import json
 import os
 import shlex
@@ -16,19 +17,22 @@ import pytest
 import torch
 from builders import tiny_model
 
+import mgips.cli as cli
 from mgips.cli import main, train_defaults
-from mgips.config import preset
+from mgips.config import PRESETS, VARIANTS, preset
 from mgips.data.load import load_corpus
+from mgips.lab.grids import GRIDS
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool
+from mgips.model.shipped import shipped
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 
 
 def test_a_run_from_training_to_prediction(disk, tmp_path, capsys):
     run = str(tmp_path / "run")
-    assert main(["train", "--corpus", str(disk), "--preset", "tiny", "--run", run, *QUICK]) == 0
+    assert main(["train", "--corpus", str(disk), "--preset", "tiny", run, *QUICK]) == 0
     out = capsys.readouterr().out
     assert "24 of 32 images found" in out and "default reading" in out and run in out
     told = json.loads((Path(run) / "run.json").read_text())
@@ -56,7 +60,7 @@ def reading_run(tmp_path_factory) -> str:
     """A quick run of a model that reads."""
     run = str(tmp_path_factory.mktemp("cli") / "run")
     corpus = "tinytweets:train=48,dev=8,test=40"
-    assert main(["train", "--corpus", corpus, "--variant", "reads", "--run", run, *QUICK]) == 0
+    assert main(["train", "--corpus", corpus, "--variant", "reads", run, *QUICK]) == 0
     return run
 
 
@@ -199,7 +203,7 @@ def test_ctrl_c_in_training_says_the_command_that_goes_on_and_it_does(disk, tmp_
     options = ["--preset", "tiny", "--max-length", "24", "--epochs", "40", "--batch-size", "4", "--seed", "3"]
 
     def start(run, *more):
-        arguments = ["train", "--corpus", str(disk), "--run", str(run), *options, *more]
+        arguments = ["train", "--corpus", str(disk), str(run), *options, *more]
         return subprocess.Popen([sys.executable, "-m", "mgips", *arguments], stderr=subprocess.PIPE, text=True, env=env)
 
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -226,7 +230,7 @@ def test_a_stopped_command_says_how_to_go_on(monkeypatch, capsys):
     assert main(["train", "--k", "2"]) == 130
     assert capsys.readouterr().err == "\nmgips: stopped. Go on with: mgips train --k 2 --resume\n"
     assert main(["sweep", "fig6"]) == 130
-    assert capsys.readouterr().err.endswith("Finished runs are kept. Go on with: mgips sweep fig6\n")
+    assert capsys.readouterr().err.endswith("stopped. Go on with: mgips sweep fig6\n")
 
 
 def test_a_command_of_the_lab_without_its_packages_says_what_to_install(monkeypatch, capsys):
@@ -235,3 +239,150 @@ def test_a_command_of_the_lab_without_its_packages_says_what_to_install(monkeypa
         monkeypatch.delitem(sys.modules, name)
     assert main(["audit"]) == 2
     assert "pip install 'mgips[lab]'" in capsys.readouterr().err
+
+
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", LONG],
+        ["export", LONG],
+        ["doctor", LONG],
+        ["doctor", "--root", LONG],
+        ["inspect", LONG, "--no-open"],
+        ["train", "--corpus", LONG],
+        ["audit", LONG],
+        ["split", LONG, "--out", "made"],
+        ["crops", LONG],
+        ["predict", "tiny-text", LONG],
+        ["predict", "tiny-text", "posts.jsonl"],
+        ["predict", "tiny-text", "--text", "Ada", "--image", LONG],
+        ["predict", "tiny-text", "--corpus", "tinytweets:test=8", "--out", LONG],
+        ["predict", "tiny-text", "--corpus", "tinytweets:test=8", "--out", f"{LONG}.txt"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace(LONG, "LONG"),
+)
+def test_a_name_that_is_too_long_is_one_sentence(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (tmp_path / "posts.jsonl").write_text(json.dumps({"text": "Ada", "image": LONG}))
+    assert main(arguments) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("mgips: ") and LONG in told and "File name too long" in told
+
+
+def test_an_argument_with_nul_is_one_sentence(capsys):
+    for arguments in (["evaluate", "a\0b"], ["train", "a\0b"], ["predict", "tiny-text", "--text", "a\0b"]):
+        assert main(arguments) == 2
+        assert "An argument holds a NUL character" in capsys.readouterr().err
+
+
+def test_a_folder_where_a_file_belongs_is_one_sentence(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("f.jsonl", "f.txt", "f.ipynb", "f.onnx"):
+        (tmp_path / name).mkdir()
+    posts = ["--corpus", "tinytweets:test=8"]
+    for arguments, message in [
+        (["predict", "tiny-text", "f.jsonl"], "f.jsonl is not a file here"),
+        (["predict", "tiny-text", *posts, "--out", "f.jsonl"], "f.jsonl cannot be written"),
+        (["predict", "tiny-text", *posts, "--out", "f.txt"], "f.txt cannot be written"),
+        (["predict", "tiny-text", "--text", "Ada", "--image", "f.txt"], "f.txt is no file"),
+        (["predict", "tiny-reads", "--text", "Ada", "--pool", "f.txt"], "f.txt"),
+        (["predict", "tiny-reads", "--text", "Ada", "--pool", LONG], LONG),
+        (["inspect", "tiny-text", "--no-open", *posts, "--out", "f.ipynb"], "f.ipynb is not a notebook"),
+        (["pool", "tiny-reads", *posts, "--out", "f.onnx"], "f.onnx cannot be written"),
+        (["pool", "tiny-reads", *posts, "--out", ""], ". cannot be written"),
+    ]:
+        assert main(arguments) == 2, arguments
+        told = capsys.readouterr().err.splitlines()[-1]
+        assert told.startswith("mgips: ") and message in told, arguments
+
+
+def test_an_error_of_the_system_is_one_sentence_and_any_other_a_stack(monkeypatch, capsys):
+    for error, told in [
+        (PermissionError(13, "Permission denied", "/there"), "mgips: /there cannot be used: Permission denied.\n"),
+        (OSError(28, "No space left on device"), "mgips: No space left on device.\n"),
+    ]:
+        monkeypatch.setattr("mgips.data.load.load_corpus", Mock(side_effect=error))
+        assert main(["audit"]) == 2 and capsys.readouterr().err == told
+    monkeypatch.setattr("mgips.data.load.load_corpus", Mock(side_effect=OSError("a library's own")))
+    with pytest.raises(OSError, match="a library's own"):
+        main(["audit"])
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_json_stays_json_whatever_the_terminal_can_write(tmp_path, monkeypatch, encoding):
+    text = "Ada é № 😍 in 京"
+    file = tmp_path / "posts.jsonl"
+    file.write_text(json.dumps({"text": text, "spans": [[0, 3, "é"]]}), encoding="utf-8")
+
+    def run(*arguments):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert main([*arguments]) == 0
+        stream.flush()
+        return stream.buffer.getvalue().decode(encoding)
+
+    assert json.loads(run("predict", "tiny-text", str(file)))["text"] == text
+    assert json.loads(run("audit", str(file), "--json"))["types"] == ["é"]
+    assert ("\\u00e9" if encoding == "ascii" else "é") in run("audit", str(file))
+
+
+def test_numbers_outside_of_their_range_are_refused_at_once(capsys):
+    for arguments, message in [
+        (["probe", "nothing", "--seed", "-1"], "seed is -1; it must be a whole number in [0, 4294967296)."),
+        (["crops", "nothing", "--batch-size", "0"], "batch_size is 0; it must be a whole number in [1, inf)."),
+        (["predict", "nothing", "--text", "a", "--batch-size", "-2"], "batch_size is -2; it must be"),
+        (["audit", "nothing", "--max-length", "2"], "max_length is 2; it must be a whole number in [3, "),
+        (["sweep", "fig6", "--seeds", "0", "-1"], "seeds is (0, -1); it must be"),
+        (["sweep", "fig6", "--jobs", "-1"], "jobs is -1; it must be a whole number in [0, inf)."),
+        (["evaluate", "tiny-reads", "--corpus", "tinytweets:test=8", "--days", "-1"], "days is -1; it must be"),
+        (["pool", "tiny-reads", "--corpus", "tinytweets:test=8", "--days", "-1"], "days is -1; it must be"),
+    ]:
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err, arguments
+
+
+def test_home_is_expanded_in_every_place_and_in_no_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    tiny_model(images=False).save_pretrained(tmp_path / "run")
+    (tmp_path / "posts.jsonl").write_text('{"text": "Ada"}')
+    assert main(["predict", "~/run", "~/posts.jsonl", "--out=~/answers.jsonl"]) == 0
+    assert (tmp_path / "answers.jsonl").exists()
+    assert main(["evaluate", "~/run", "--corpus=twitter2015", "--root=~/data"]) == 2
+    assert str(tmp_path / "data" / "twitter2015") in capsys.readouterr().err
+    assert main(["train", "--preset", "tiny", "--text-encoder=~/none", "--corpus=tinytweets:train=8"]) == 2
+    assert str(tmp_path / "none") in capsys.readouterr().err
+    assert main(["predict", "~/run", "--text", "~/run"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "~/run"
+    assert not (tmp_path / "~").exists()
+
+
+def test_ids_that_a_file_cannot_hold_are_said_before_anything_is_computed(tmp_path, monkeypatch, capsys):
+    (tmp_path / "posts.jsonl").write_text('{"id": "a/b", "text": "Ada"}')
+    monkeypatch.setattr(MGIPS, "predict", Mock(side_effect=AssertionError("computed")))
+    assert main(["predict", "tiny-text", str(tmp_path / "posts.jsonl"), "--out", str(tmp_path / "s.txt")]) == 2
+    assert "'a/b' cannot be written" in capsys.readouterr().err and not (tmp_path / "s.txt").exists()
+    assert main(["predict", "tiny-text", str(tmp_path / "posts.jsonl"), "--out", str(tmp_path / "s.jsonl")]) == 0
+
+
+@pytest.mark.slow
+def test_an_export_makes_its_folder_and_says_nothing_of_the_exporter(tmp_path):
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "missing" / "folder" / "x.onnx"
+    command = [sys.executable, "-m", "mgips", "export", "tiny-text", "--out", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert file.stat().st_size > 1000 and not done.stderr and len(done.stdout.splitlines()) == 1
+
+
+def test_lists_in_the_help_are_those_of_their_sources():
+    names = [cli.named(command) for command in cli.COMMANDS]
+    assert cli.__doc__ is not None and cli.__doc__.splitlines()[0].split("mgips ")[1].strip("`.").split(" | ") == names
+    assert all(name in cli.MODEL for name in shipped()) and cli.MODEL.count("tiny-") == len(shipped())
+    environment = {**os.environ, "COLUMNS": "1000"}
+    for command, wanted in {"sweep": GRIDS, "evaluate": shipped(), "train": [*PRESETS, *VARIANTS]}.items():
+        done = subprocess.run([sys.executable, "-m", "mgips", command, "--help"], capture_output=True, env=environment)
+        assert all(name in done.stdout.decode() for name in wanted), command

@@ -26,10 +26,10 @@ def names(text: str, *bounds) -> dict[str, tuple]:
 MODEL = {
     "types": (tuple,),
     **names("text_encoder image_encoder", str),
-    **names(
-        "hidden_size num_layers num_heads intermediate_size crop_size patch_size interweave_encoders k", int, 1, INF
-    ),
-    **names("max_length", int, 3, INF),
+    **names("hidden_size num_heads intermediate_size crop_size patch_size", int, 1, 100_000),
+    **names("num_layers interweave_encoders", int, 1, 1000),
+    **names("k", int, 1, INF),
+    **names("max_length", int, 3, 100_000),
     **names("overlap", int, 0, INF),
     **names("dropout", float, 0, 1),
     **names("mge_ffn_ratio temperature", "open", 0, INF),
@@ -45,7 +45,8 @@ MODEL = {
     **names("read_by read_what", "image", "text"),
 }
 TRAIN = {
-    **names("epochs batch_size accumulate log_every", int, 1, INF),
+    **names("epochs", int, 1, 1_000_000),
+    **names("batch_size accumulate log_every", int, 1, INF),
     **names("patience ips_warmup memory checkpoint_every num_workers", int, 0, INF),
     **names("seed", int, 0, 2**32),
     **names("lr_text lr_image lr_fusion lr_contrast lr_head weight_decay max_grad_norm", float, 0, INF),
@@ -120,8 +121,8 @@ def test_a_field_takes_what_it_may_hold_and_nothing_else(config, name, spec, dat
         (TrainConfig, {"lr_text": -1e-5}, "lr_text is -1e-05; it must be a number in [0, inf)."),
         (TrainConfig, {"lr_head": math.nan}, "lr_head is nan; it must be a number in [0, inf)."),
         (TrainConfig, {"weight_decay": INF}, "weight_decay is inf; it must be a number in [0, inf)."),
-        (TrainConfig, {"epochs": 2.0}, "epochs is 2.0; it must be a whole number in [1, inf)."),
-        (TrainConfig, {"epochs": True}, "epochs is True; it must be a whole number in [1, inf)."),
+        (TrainConfig, {"epochs": 2.0}, "epochs is 2.0; it must be a whole number in [1, 1000000)."),
+        (TrainConfig, {"epochs": True}, "epochs is True; it must be a whole number in [1, 1000000)."),
         (TrainConfig, {"lr_image": "1e-3"}, "lr_image is '1e-3'; it must be a number in [0, inf)."),
         (TrainConfig, {"cpu": 1}, "cpu is 1; it must be True or False."),
         (TrainConfig, {"precision": "fp16"}, 'precision is \'fp16\'; it must be "no" or "bf16".'),
@@ -192,6 +193,6 @@ def test_help_shows_the_ranges(capsys, monkeypatch):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    for option in ("--lr-text [0, inf)", "--epochs [1, inf)", "--dropout [0, 1)", "--temperature (0, inf)"):
+    for option in ("--lr-text [0, inf)", "--epochs [1, 1000000)", "--dropout [0, 1)", "--temperature (0, inf)"):
         assert option in told
     assert train_defaults([]).model.text_encoder == RANDOM  # and the types of the fields are still read

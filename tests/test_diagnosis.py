@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders import tiny_config
+from builders import tiny_config, tiny_model
 from PIL import Image
 
 import mgips
@@ -395,3 +395,25 @@ def test_mistakes_are_told_in_one_sentence(tmp_path, capsys):
     assert "name its folder too" in capsys.readouterr().err
     with pytest.raises(ConfigError):
         diagnose("tiny-text", "tinytweets:no=1", progress=False)
+
+
+@pytest.mark.parametrize("file", ["run.json", "results.json", "metrics.jsonl", "config.json"])
+@pytest.mark.parametrize("content", ['{"corp', "[1]"])
+def test_a_damaged_file_is_one_sentence(tmp_path, capsys, file, content):
+    if (file, content) == ("metrics.jsonl", "[1]"):
+        content = "\ufffd"
+    tiny_model(images=False).save_pretrained(tmp_path)
+    (tmp_path / "run.json").write_text('{"corpus": {"name": "tinytweets"}, "train": {}}')
+    (tmp_path / file).write_text(content, encoding="utf-8")
+    assert main(["doctor", str(tmp_path)]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"mgips: {tmp_path / file}") and len(told.splitlines()) == 1
+    if file == "run.json":
+        assert main(["evaluate", str(tmp_path)]) == 2
+        assert "run.json is damaged" in capsys.readouterr().err
+
+
+def test_parts_of_a_record_that_are_not_what_a_run_writes(tmp_path):
+    (tmp_path / "run.json").write_text('{"corpus": 3}')
+    with pytest.raises(RunError, match="run.json is damaged"):
+        diagnose(tmp_path)

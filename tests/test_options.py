@@ -3,14 +3,12 @@
 import contextlib
 import dataclasses
 import itertools
-import os
 import signal
-import socket
 
 import pytest
 import torch
 from builders import corpus, save_text_checkpoint, tiny_config, tiny_model, tweets
-from test_training import READS, dated_corpus, measure, quick, reading_config
+from test_training import READS, assert_two_processes_do_what_one_does, dated_corpus, quick, reading_config
 
 import mgips.training as training
 from mgips.config import CAPTIONS
@@ -295,26 +293,6 @@ TWO = [
 ]
 
 
-def one_of_two(rank: int, port: int, out) -> None:
-    torch.set_num_threads(1)
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2")
-    torch.save([measure(*case, batch_size=2) for case in TWO], f"{out}{rank}")
-    torch.distributed.destroy_process_group()
-
-
 @pytest.mark.slow
 def test_two_processes_accumulate_as_one_does(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    torch.multiprocessing.spawn(one_of_two, (port, tmp_path / "rank"), nprocs=2)
-    ranks = [torch.load(tmp_path / f"rank{rank}") for rank in (0, 1)]
-    for case, first, second in zip(TWO, *ranks, strict=True):
-        one = measure(*case, batch_size=4)
-        assert len(one) == len(first) == 6
-        for a, b, c in zip(one, first, second, strict=True):
-            assert a["size"] == b["size"] == c["size"], case
-            mean = [(x + y) / 2 for x, y in zip(b["losses"], c["losses"], strict=True)]
-            assert mean == pytest.approx(a["losses"], abs=2e-6), case
-            assert b["norm"] == c["norm"] == pytest.approx(a["norm"], rel=1e-5), case
+    assert_two_processes_do_what_one_does(TWO, 2, tmp_path)

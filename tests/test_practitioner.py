@@ -11,8 +11,10 @@ from nbclient import NotebookClient
 from PIL import Image, ImageDraw
 from test_boxes import save_owlv2
 
+import mgips
 from mgips import load_corpus
 from mgips.cli import main
+from mgips.data.pictures import open_picture
 
 # Ukrainian, its types in its own words: sixteen, with names for each.
 NAMES = {
@@ -95,7 +97,7 @@ def test_from_a_spreadsheet_to_the_inspectors_without_a_line_of_python(tmp_path,
     assert train == "mgips train --corpus corpus"
     with_boxes = load_corpus("corpus")
     assert Counter(len(t.crops) for t in with_boxes.train)[3] > 0 and len(with_boxes.types) == 16
-    tiny = ["--preset", "tiny", "--epochs", "12", "--batch-size", "16", "--run", "run"]
+    tiny = ["--preset", "tiny", "--epochs", "12", "--batch-size", "16", "run"]
     (predict,) = next_of(run(train, *tiny).replace(" FILE.jsonl, or --text … --image …", ""))
     assert predict == "mgips predict run"
     scores = json.loads((tmp_path / "run" / "results.json").read_text())
@@ -121,3 +123,79 @@ def test_a_text_model_gets_the_inspectors_that_fit(tmp_path, capsys):
     assert "inspect_tsne(" in calls and "inspect_pairs(" not in calls and "inspect_attention(" not in calls
     assert main(["inspect", "nothing", "--no-open"]) == 2
     assert "nothing is no folder here" in capsys.readouterr().err
+
+
+def test_a_notebook_is_made_anew_for_another_corpus_unless_it_was_edited(tmp_path, capsys):
+    file = tmp_path / "x.ipynb"
+
+    def inspected(corpus):
+        assert main(["inspect", "tiny-text", "--no-open", "--corpus", corpus, "--out", str(file)]) == 0
+        return nbformat.read(file, as_version=4), "It was edited" in capsys.readouterr().out
+
+    book, edited = inspected("tinytweets:test=8")
+    assert "test=8" in book.cells[1].source and not edited
+    book.cells[1].outputs = [nbformat.v4.new_output("stream", text="kept")]
+    book.cells += [nbformat.v4.new_code_cell("")]  # as Shift+Enter in the last cell adds
+    nbformat.write(book, file)
+    book, edited = inspected("tinytweets:test=8")
+    assert book.cells[1].outputs and not edited, "the same notebook has lost its outputs"
+    book, edited = inspected("tinytweets:test=9")
+    assert "test=9" in book.cells[1].source and not book.cells[1].outputs and not edited
+    book.cells[1].source += "\n# mine"
+    nbformat.write(book, file)
+    book, edited = inspected("tinytweets:test=8")
+    assert "test=9" in book.cells[1].source and "# mine" in book.cells[1].source and edited
+
+
+def test_a_notebook_of_ones_own_is_not_overwritten(tmp_path, capsys):
+    file = tmp_path / "own.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")]), file)
+    before = file.read_bytes()
+    inspect = ["inspect", "tiny-text", "--no-open", "--corpus", "tinytweets:test=8", "--out"]
+    assert main([*inspect, str(file)]) == 0
+    assert file.read_bytes() == before and "It was edited" in capsys.readouterr().out
+    file.write_text("nothing")
+    assert main([*inspect, str(file)]) == 2
+    assert "own.ipynb is not a notebook" in capsys.readouterr().err and file.read_text() == "nothing"
+    assert main([*inspect, str(tmp_path / "own")]) == 2
+    assert "it must end in .ipynb, as own.ipynb does" in capsys.readouterr().err
+
+
+def test_the_run_that_one_is_in_can_be_inspected(tmp_path, monkeypatch):
+    mgips.load("tiny-text").save_pretrained(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main(["inspect", ".", "--no-open", "--corpus", "tinytweets:test=8"]) == 0
+    assert str(tmp_path) in nbformat.read("inspect.ipynb", as_version=4).cells[1].source
+
+
+def test_splits_in_a_linked_folder_find_their_pictures(tmp_path, capsys):
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    rows = []
+    for number in range(30):
+        Image.new("RGB", (8, 8), (8 * number, 0, 0)).save(tmp_path / "photos" / f"{number}.png")
+        rows.append({"text": f"Ada {number}", "spans": [[0, 3, "PER"]], "image": f"photos/{number}.png"})
+    (tmp_path / "photos" / "store").symlink_to(tmp_path / "photos")
+    rows[0]["image"] = "photos/store/../photos/0.png"  # ".." of a link, in the file itself
+    (tmp_path / "posts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["split", str(tmp_path / "posts.jsonl"), "--out", str(tmp_path / "link")]) == 0
+    made = load_corpus(tmp_path / "link")
+    assert not made.notes, made.notes
+    for split in made.splits.values():
+        for post in split:
+            assert open_picture(post.image).getpixel((0, 0)) == (8 * int(post.words[1]), 0, 0)
+
+
+def test_one_file_is_split_before_it_is_trained_on(tmp_path, capsys):
+    file = tmp_path / "posts.jsonl"
+    rows = [{"words": ["Ada", str(number)], "tags": ["B-PER", "O"]} for number in range(30)]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for command in (["train", "--corpus", str(file)], ["evaluate", "tiny-text", "--corpus", str(file)]):
+        assert main(command) == 2  # before any encoder is fetched
+        assert f"mgips split {file} --out FOLDER" in capsys.readouterr().err
+    assert main(["split", str(file), "--out", str(tmp_path / "made")]) == 0
+    train = tmp_path / "made" / "train.jsonl"
+    train.write_text(train.read_text().replace("B-PER", "O"))
+    assert main(["train", "--corpus", str(tmp_path / "made"), "--preset", "tiny", str(tmp_path / "run")]) == 2
+    assert "The train split of made has no entity" in capsys.readouterr().err

@@ -307,7 +307,7 @@ def test_captions_are_taken_away_and_exchanged_as_pictures_are():
 def test_a_run_and_a_saved_model_are_probed(disk, tmp_path, capsys):
     run, disk = tmp_path / "run", str(disk)
     quick = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]  # fmt: skip
-    assert main(["train", "--corpus", disk, "--preset", "tiny", "--run", str(run), *quick]) == 0
+    assert main(["train", "--corpus", disk, "--preset", "tiny", str(run), *quick]) == 0
     capsys.readouterr()
     assert main(["probe", str(run), "--corpus", disk]) == 0
     out, err = capsys.readouterr()

@@ -97,10 +97,16 @@ def test_one_version_of_ruff():
 
 def test_what_is_imported_is_declared():
     """Every third-party module that the method imports comes with `mgips`, and every other one with `mgips[lab]`."""
-    homes = {"PIL": "pillow", "torchcrf": "pytorch-crf", "sklearn": "scikit-learn", "IPython": "ipywidgets"}
+    homes = {
+        "PIL": "pillow",
+        "torchcrf": "pytorch-crf",
+        "sklearn": "scikit-learn",
+        "faiss": "faiss-cpu",
+        "IPython": "ipywidgets",
+    }
     homes |= {"mpl_toolkits": "matplotlib", "cycler": "matplotlib", "markupsafe": "jinja2"}
     method = {named(r) for r in PROJECT["project"]["dependencies"]}
-    method |= {named(r) for extra in ("tracking", "hub", "crops", "onnx") for r in EXTRAS[extra]}
+    method |= {named(r) for extra in ("tracking", "hub", "crops", "onnx", "scale", "faiss") for r in EXTRAS[extra]}
     lab = method | {named(r) for r in EXTRAS["lab"]}
     for path in (ROOT / "mgips").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -195,6 +201,15 @@ def test_the_results_page_repeats_the_committed_runs():
         rows.append(f"{label} | {mean(table3[row]):.1f} | {d} | {100 * d.detectable:.1f} | {p}")
     left = gain(table3["text"], table3["no-mutual"])
     rows.append(f"brings in {left} over")
+    corners = [table3["full"], table3["no-mgi"], table3["no-mutual"], load_results("neither", folder=DATA)["neither"]]
+    full, no_mgi, no_mutual, neither = ([run.f1 for run in runs] for runs in corners)
+    both = t_difference([a - b - c + d for a, b, c, d in zip(full, no_mgi, no_mutual, neither, strict=True)])
+    beside, alone = gain(corners[1], corners[0]), gain(corners[3], corners[2])
+    rows += [
+        f"both F1 is {mean(corners[3]):.1f},",
+        f"{alone} without mutual attention, and {beside} beside it",
+        f"is {both} (t-",
+    ]
     for row, runs in text["twitter2015"].items():
         label = runs[0].record["label"]
         rows.append(label + "".join(f" | {mean(text[c][row]):.2f} | {TABLE2[label].scores[c].f1:.2f}" for c in TWITTER))
@@ -226,12 +241,14 @@ def test_the_results_page_repeats_the_committed_runs():
     steps = [t_difference([b - a for a, b in zip(*pair, strict=True)]) for pair in (purity[:2], purity[1:])]
     rows += [f"{100 * sum(purity[0]) / len(runs):.0f} % share its type", "adds {} points; MGI {}.".format(*steps)]
     reads, gains = load_results("reads", folder=DATA), compare("reads", folder=DATA)
-    p = corrected(gains)
-    for row, runs in reads.items():
-        d = gains.get(row)
-        compared = f"{d} | {100 * d.detectable:.1f} | {p_value(p[row])}" if d else "reference | |"
-        label = runs[0].record["label"]
-        rows.append(f"| {label} | {mean(runs):.1f} | {compared} | {' | '.join(what_was_read(runs))} |")
+    for grid in ("reads", "reads-controls"):
+        differences = compare(grid, folder=DATA)
+        p = corrected(differences)
+        for row, runs in load_results(grid, folder=DATA).items():
+            d = differences.get(row)
+            compared = f"{d} | {100 * d.detectable:.1f} | {p_value(p[row])}" if d else "reference | |"
+            label = runs[0].record["label"]
+            rows.append(f"| {label} | {mean(runs):.1f} | {compared} | {' | '.join(what_was_read(runs))} |")
     by_pool = pool_differences(reads["sparsemax"])
     for pool, label in POOLS.items():
         counts = pool_counts(reads["sparsemax"], pool).values()

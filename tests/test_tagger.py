@@ -8,6 +8,7 @@ import torch
 from builders import corpus, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 import mgips
 from mgips import Tweet, preset, train
@@ -75,6 +76,58 @@ def test_a_photo_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(DataError, match="no words"):
         tagger("  ")
     assert tagger([]) == []
+
+
+def test_what_is_not_a_post_is_one_sentence():
+    tagger = mgips.Tagger("tiny-full")
+    for posts, message in [
+        (None, r"The posts are None \(NoneType\); give a text, a Tweet, or several"),
+        ({"text": "Ada"}, "The posts are {'text': 'Ada'}"),
+        (b"Ada", "The posts are b'Ada'"),
+        (["Ada", None], "post-2 is None"),
+        ([("Ada", "photo.jpg")], r"post-1 is \('Ada', 'photo.jpg'\) \(tuple\); give a text, or Tweet.from_text"),
+        (["Ada", " "], "post-2: The text has no words"),
+        (Tweet("7", ()), "Tweet '7' has no words"),
+        (Tweet("7", ("Ada",), image=3), r"The photo is 3 \(int\)"),
+    ]:
+        with pytest.raises(DataError, match=message):
+            tagger(posts)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("", "The photo is ''"),
+        (b"", "is an empty file"),
+        (b"nothing", "is no picture that can be read"),
+        (Image.new("RGB", (0, 0)), "has no pixels"),
+        (3, r"The photo is 3 \(int\); give a file's name"),
+        ("x" * 300, "cannot be read .File name too long"),
+        ("a\0b", "is no file"),
+    ],
+    ids=["no-name", "empty", "bytes", "no-pixels", "number", "long-name", "nul"],
+)
+def test_what_is_not_a_photo_is_one_sentence(image, message):
+    with pytest.raises(DataError, match=message):
+        mgips.Tagger("tiny-full")("Ada in London", image)
+
+
+@pytest.mark.parametrize("size", [0, -1, "8", 2.0, None])
+def test_a_batch_size_must_be_a_whole_number_above_0(size):
+    with pytest.raises(ConfigError, match=r"batch_size is .*; it must be a whole number in \[1, inf\)"):
+        mgips.Tagger("tiny-full", batch_size=size)
+
+
+def test_posts_may_come_from_a_generator(monkeypatch):
+    monkeypatch.setattr("mgips.tagger.BATCHES", 1)
+    posts = mgips.load_corpus("tinytweets").test[:7]
+    tagger = mgips.Tagger("tiny-text", batch_size=3)
+    expected = tagger(list(posts))
+    assert any(expected) and tagger(post for post in posts) == expected
+    taken = []
+    stream = tagger.stream(taken.append(post) or post for post in posts)
+    assert next(stream)[1] == expected[0] and len(taken) == 3, "more is read than is computed"
+    assert [entities for _, entities in stream] == expected[1:]
 
 
 # ---- windows ----

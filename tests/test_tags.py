@@ -156,7 +156,7 @@ def test_the_command_line_trains_and_scores_other_types(tmp_path, capsys):
     for split, tweets in own.splits.items():
         write_conll(tweets, tmp_path / "data" / f"{split}.txt")
     folder = tmp_path / "data"
-    options = ["--preset", "tiny", "--epochs", "1", "--batch-size", "4", "--run", str(tmp_path / "run")]
+    options = ["--preset", "tiny", "--epochs", "1", "--batch-size", "4", str(tmp_path / "run")]
     assert main(["train", "--corpus", str(folder), *options]) == 0
     assert main(["evaluate", str(tmp_path / "run")]) == 0
     assert "product" in capsys.readouterr().out

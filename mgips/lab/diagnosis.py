@@ -23,9 +23,9 @@ import torch
 from scipy import stats
 
 from mgips.config import CHARACTERS, PRESETS, RANDOM, WORDS, TrainConfig
-from mgips.data.batch import Batcher, TweetDataset
+from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Drawing, Tweet
-from mgips.data.load import load_corpus
+from mgips.data.load import load_corpus, place_in
 from mgips.data.spans import spans
 from mgips.data.windows import in_windows
 from mgips.errors import MGIPSError, RunError
@@ -39,7 +39,7 @@ from mgips.mining import MINES_NOTHING, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import reach
 from mgips.model.shipped import load, located
-from mgips.run import best_device
+from mgips.run import best_device, read_record
 from mgips.training import linear_schedule
 
 ENOUGH = 30
@@ -145,13 +145,12 @@ class _Case:
         self.folder, self.progress = Path(located(run)), progress
         self.record: dict[str, Any] = self._json("run.json") or self._json("card.json") or {}
         self.results, self.stop = self._json("results.json"), self._json("stopped.json")
-        lines = self.folder / "metrics.jsonl"
-        self._history = [json.loads(line) for line in lines.read_text().splitlines()] if lines.is_file() else []
+        self._history = self._lines("metrics.jsonl")
         self._model: MGIPS | None = None
         try:
             self._model = load(run).to(best_device())
         except RunError:
-            if not self.record:
+            if not self.record or (self.folder / "model.safetensors").exists():
                 raise
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         self.config = TrainConfig(**{k: v for k, v in self.record.get("train", {}).items() if k in known})
@@ -159,7 +158,16 @@ class _Case:
 
     def _json(self, name: str) -> Any:
         file = self.folder / name
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        return read_record(file) if file.is_file() else None
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        file = self.folder / name
+        try:
+            return (
+                [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+            )
+        except ValueError:
+            raise RunError(f"{file} is damaged: it does not hold a line of JSON an epoch; restore it.") from None
 
     def _corpus(self, given: Corpus | str | Path | None, root: str | Path | None) -> Corpus | str:
         """The corpus, or why there is none."""
@@ -167,11 +175,10 @@ class _Case:
             return given
         if given is not None:
             return load_corpus(given, root)
-        recorded = self.record.get("corpus", {})
-        name = recorded.get("source") or recorded.get("name")
-        if name is None:
-            return "It is not recorded which corpus it was trained on; name one with --corpus."
         try:
+            name = place_in(self.record.get("corpus", {}))
+            if name is None:
+                return "It is not recorded which corpus it was trained on; name one with --corpus."
             return load_corpus(name, root)
         except MGIPSError as error:
             return f"Its corpus was not found: {error}"
@@ -583,16 +590,14 @@ def _cut(case: _Case) -> Result:
     batcher, config = case.model.batcher, case.model.config
     if config.overlap:
         return "fine", f"Posts longer than {config.max_length} word pieces are read in windows."
-    whole = Batcher(batcher.tokenizer, dataclasses.replace(config, max_length=10**9))
     gold = past = longest = 0
     for tweets in case.corpus.splits.values():
-        whole.learn_words(tweets)
         batcher.learn_words(tweets)
         for tweet in tweets:
             inside = len(batcher.encode(tweet).first)
             ends = [span.end for span in spans(tweet.words, tweet.tags)]
             gold, past = gold + len(ends), past + sum(end > inside for end in ends)
-            longest = max(longest, len(whole.encode(tweet).pieces))
+            longest = max(longest, sum(batcher.word_lengths(tweet)) + 2)  # [CLS] and [SEP]
     if not gold:
         raise _Unknown("No post has an entity.")
     evidence = f"{past} of {gold} gold entities ({100 * past / gold:.1f} %) are past the cut at {config.max_length} word pieces"

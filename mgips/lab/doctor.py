@@ -115,7 +115,7 @@ def check(root: str | Path | None = None) -> list[Check]:
             "run folders",
             writable,
             f"runs/ {'can' if writable else 'cannot'} be written",
-            "name another place with --run",
+            "name another: mgips train RUN",
         ),
     ]
 

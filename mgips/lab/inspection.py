@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from mgips.errors import DataError
 from mgips.files import write_atomically
 from mgips.model.mgips import MGIPS
 
@@ -38,8 +40,9 @@ CELLS: tuple[tuple[str, str, Callable[[MGIPS], Any]], ...] = (
 """A heading, the call under it, and the part that a model must have for it."""
 
 
-def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, root: str | Path | None = None) -> None:
-    """Write a notebook with the inspectors that fit a model.
+def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, root: str | Path | None = None) -> bool:
+    """Write a notebook with the inspectors that fit a model. One that is there is kept with its outputs where it is the
+    same or was edited, and replaced where it was made for another run or corpus.
 
     Args:
         path: where it goes.
@@ -47,8 +50,11 @@ def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, roo
         corpus: name or place of the posts.
         root: where the Twitter folders are.
 
+    Returns:
+        Whether the notebook is now the one that was asked for; False for one that was edited.
+
     Raises:
-        DataError: it cannot be written.
+        DataError: it cannot be written, or something else is there.
     """
     setup = SETUP.format(run=str(run), corpus=corpus, root=None if root is None else str(root))
     cells = [new_markdown_cell(INTRODUCTION.format(name=Path(run).name)), new_code_cell(setup)]
@@ -56,4 +62,22 @@ def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, roo
         if part(model) is not None:
             cells += [new_markdown_cell(f"## {title}"), new_code_cell(call)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    write_atomically(path, nbformat.writes(new_notebook(cells=cells, metadata={"kernelspec": kernel})).encode())
+    notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    notebook.metadata["mgips"] = {"written": _hash(notebook)}
+    if path.exists():
+        try:
+            there = nbformat.read(path, as_version=4)
+            now = _hash(there)
+        except Exception as error:  # nbformat raises many kinds
+            raise DataError(f"{path} is not a notebook that can be read; name another file with --out.") from error
+        if now == notebook.metadata["mgips"]["written"]:
+            return True
+        if now != there.metadata.get("mgips", {}).get("written"):
+            return False
+    write_atomically(path, nbformat.writes(notebook).encode())
+    return True
+
+
+def _hash(notebook: nbformat.NotebookNode) -> str:
+    """SHA-256 over what stands in the cells, without the empty ones that JupyterLab adds at the end."""
+    return hashlib.sha256(repr([cell.source for cell in notebook.cells if cell.source.strip()]).encode()).hexdigest()

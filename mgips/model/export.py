@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import logging
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +16,7 @@ from torch.export import Dim
 from mgips.data.batch import Batch
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError
+from mgips.files import write_atomically
 from mgips.model.mgips import MGIPS
 
 
@@ -33,10 +37,15 @@ def export_onnx(model: MGIPS, path: str | Path) -> None:
     """Write the graph from the fields of a `Batch` to its emissions, with any number of tweets, pieces and words.
 
     Inputs: pieces (B, n) int64, piece_mask (B, n) bool, first (B, w) int64, and for a model with images crops
-    (B, crops, side, side, 3) uint8. Output: emissions (B, w, C) float32. n is at most `max_length`. Decoding is left to
-    the caller: the transitions of the CRF are weights of the model.
+    (B, crops, side, side, 3) uint8. Output: emissions (B, w, C) float32. n is at most `max_length`. Left to the caller:
+    decoding (the transitions of the CRF are weights of the model), and the windows of a model with an `overlap`, each of
+    which is a post to the graph (`mgips.data.windows`).
+
+    Args:
+        path: where the graph goes; its folder is made.
 
     Raises:
+        DataError: it cannot be written.
         ConfigError: a text row of Table 2, whose embedding or BiLSTM the exporter does not follow, a model that reads
             captions or a pool, or packages that are not installed.
     """
@@ -57,16 +66,28 @@ def export_onnx(model: MGIPS, path: str | Path) -> None:
     if batch.crops is not None:
         inputs["crops"] = batch.crops
         shapes["crops"] = {0: tweets}
-    with model.evaluating(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that equal axes share a name
-        torch.onnx.export(
+    with model.evaluating(), silenced():
+        graph = torch.onnx.export(
             Emissions(model).eval(),
             kwargs={name: x.to(model.device) for name, x in inputs.items()},
-            f=path,
             dynamo=True,
             input_names=list(inputs),
             output_names=["emissions"],
             dynamic_shapes=shapes,
-            external_data=False,
             verbose=False,
         )
+    assert graph is not None
+    write_atomically(path, graph.model_proto.SerializeToString())
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Silence the exporter's warnings, that equal axes share a name and that torchvision is not there; errors still raise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)

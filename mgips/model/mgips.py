@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mgips.config import CAPTIONS, CHARACTERS, ModelConfig
+from mgips.config import CAPTIONS, CHARACTERS, RANDOM, CountOrZero, ModelConfig, check
 from mgips.data.batch import Batch, Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import Tweet
 from mgips.data.crops import CROPS
@@ -47,6 +47,7 @@ from mgips.model.mutual_attention import LayerAttention, MutualAttentionEncoder
 from mgips.model.pretrained import (
     HubModel,
     check_fit,
+    check_memory,
     load_image_encoder,
     load_text_encoder,
     load_tokenizer,
@@ -207,10 +208,15 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
         Args:
             tweets: where a random text tower takes its vocabulary from: the training split.
             seed: seeds every random start.
+
+        Raises:
+            ConfigError: encoders that cannot be loaded or do not fit, or more than this machine's memory.
         """
         if seed is not None:
             torch.manual_seed(seed)
         tokenizer = load_tokenizer(config, tweets)
+        if config.text_encoder == RANDOM:  # its sizes are as somebody typed them
+            check_memory(config)
         text = load_text_encoder(config, vocabulary=len(tokenizer))
         image = load_image_encoder(config, text.config) if config.images else None
         return cls(config, text, image, tokenizer)
@@ -323,10 +329,11 @@ class MGIPS(HubModel, library_name="mgips", tags=["multimodal", "named-entity-re
             rule: any other rule, from a batch and the pool to (B, N) bool.
 
         Raises:
-            ConfigError: a model that does not read.
+            ConfigError: a model that does not read, or days below 0.
         """
         if self.reader is None:
             raise ConfigError(READS_NOTHING)
+        check("days", days, CountOrZero | None)
         data = posts if isinstance(posts, TweetDataset) else TweetDataset(posts, self.batcher, progress=progress)
         parts, order = [], []
         with self.evaluating():

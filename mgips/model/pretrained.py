@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterable
@@ -16,9 +17,8 @@ from typing import Any, Self
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin, snapshot_download
-from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
-from torch import nn
+from torch import Tensor, nn
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -38,7 +38,8 @@ from transformers.utils import logging
 from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.batch import CAPTION_PIECES, Batcher
 from mgips.data.corpus import Tweet
-from mgips.errors import ConfigError, RunError
+from mgips.errors import ConfigError, DataError, RunError
+from mgips.files import read_tensors, tensors_hash, with_checksum, write_atomically
 from mgips.model.baselines import WordEncoder, word_tokenizer
 from mgips.model.embedding import pixel_statistics
 from mgips.model.encoders import IMAGE, PAIRS, REFUSED, TEXT, WHOLE, Encoder
@@ -243,6 +244,25 @@ WITHOUT_EMOJI = (
 )
 
 
+def check_memory(config: ModelConfig) -> None:
+    """Refuse random towers whose weights alone are more than this machine's memory, before it is all taken.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    layer = 4 * config.hidden_size**2 + 2 * config.hidden_size * config.intermediate_size
+    needed = 4 * layer * config.num_layers * (1 + config.images) / 2**30
+    try:
+        there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    except (AttributeError, ValueError, OSError):
+        return  # not every system says
+    if needed > there:
+        raise ConfigError(
+            f"Encoders of these sizes have {needed:,.0f} GiB of weights, and this machine {there:,.0f} GiB of memory; "
+            "lower hidden_size, intermediate_size or num_layers."
+        )
+
+
 def load_tokenizer(config: ModelConfig, tweets: Iterable[Tweet] = ()) -> PreTrainedTokenizerBase:
     """The text encoder's tokenizer, or, for a random start, one whose vocabulary is made from `tweets`: from their
     words and, where captions stand for pictures, from those."""
@@ -307,6 +327,9 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 # ---- whole models, saved and loaded ----
 
+MOST_LAYERS = 1000
+"""More are taken for a damaged file."""
+
 
 class HubModel(nn.Module, PyTorchModelHubMixin):
     """Saving and loading of a whole model in the hub's format: config.json, the tokenizer's files, model.safetensors."""
@@ -323,12 +346,17 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
         self.save_description(folder)
         if self.card:  # otherwise the mixin writes one that says little
             (folder / "README.md").write_text(self.card, encoding="utf-8")
-        save_file(self.state_dict(), folder / "model.safetensors")
+        write_atomically(folder / "model.safetensors", with_checksum(self.state_dict()))
 
     def save_description(self, folder: Path) -> None:
         """config.json and the tokenizer: a pretrained folder but for its weights."""
         tags = tag_set(self.config.types)
-        description = {"model": dataclasses.asdict(self.config), "encoders": self.encoder_configs, "tags": tags}
+        description = {
+            "model": dataclasses.asdict(self.config),
+            "encoders": self.encoder_configs,
+            "tags": tags,
+            "vocabulary": vocabulary_hash(self.batcher.tokenizer),
+        }
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
         save_tokenizer(self.batcher.tokenizer, folder)
 
@@ -353,46 +381,107 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
                     f"{pretrained_model_name_or_path} is no folder here, and could not be fetched from the hub ({reason}); "
                     "give a run folder or a saved model's."
                 ) from error
+        missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
+        if missing:
+            raise RunError(
+                f"{path} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
+            )
+        _described(path / "config.json")  # the mixin reads it too, and says less
         return super().from_pretrained(path)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, **_: Any) -> Self:
         """Rebuild from a local folder (the hub mixin's hook behind `from_pretrained`)."""
         folder = Path(model_id)
-        missing = [name for name in ("config.json", "model.safetensors") if not (folder / name).is_file()]
-        if missing:
-            raise RunError(
-                f"{folder} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
-            )
-        description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        if not isinstance(description, dict) or not {"model", "encoders", "tags"} <= set(description):
-            raise RunError(f"{folder / 'config.json'} does not describe an mgips model.")
-        known = {field.name for field in dataclasses.fields(ModelConfig)}
-        strange = sorted(set(description["model"]) - known)
-        if strange:
-            raise RunError(
-                f"{folder / 'config.json'} has the setting {strange[0]!r}, which this version of mgips does not know."
-            )
-        config = ModelConfig(**description["model"])
-        if description["tags"] != list(tag_set(config.types)):
-            raise RunError(f"{folder / 'config.json'} has tags that are not those of its types; save the model again.")
-        text = load_text_encoder(config, 0, description["encoders"]["text"])
-        image = load_image_encoder(config, text.config, description["encoders"]["image"]) if config.images else None
-        model = cls(config, text, image, AutoTokenizer.from_pretrained(folder))
+        config, description = _described(folder / "config.json")
+        weights = _finite(folder / "model.safetensors")
         try:
-            model.load_state_dict(load_file(folder / "model.safetensors"))
-        except RuntimeError as error:
-            raise RunError(
-                f"{folder / 'model.safetensors'} does not fit its config.json: save the model again."
-            ) from error
+            tokenizer = AutoTokenizer.from_pretrained(folder)
+            if None in (tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id):
+                raise ValueError("a special piece is missing")
+        except Exception as error:  # a dozen kinds, from three libraries
+            raise RunError(f"{folder} has no tokenizer that can be read; save the model again.") from error
+        if description.get("vocabulary", written := vocabulary_hash(tokenizer)) != written:
+            raise RunError(f"The tokenizer in {folder} has another vocabulary than its model; save the model again.")
+        misfit = RunError(f"{folder / 'model.safetensors'} does not fit its config.json: save the model again.")
+        try:
+            build = lambda: cls._rebuilt(config, description["encoders"], tokenizer)  # noqa: E731
+            with torch.device("meta"):  # sizes that do not fit are found before memory is taken for them
+                shapes = {name: value.shape for name, value in build().state_dict().items()}
+            if shapes != {name: value.shape for name, value in weights.items()}:
+                raise misfit
+            model = build()
+            model.load_state_dict(weights)
+        except RunError:
+            raise
+        except Exception as error:  # an architecture that is none raises a dozen kinds
+            raise misfit from error
         if (folder / "README.md").is_file():
             model.card = (folder / "README.md").read_text(encoding="utf-8")
         return model.eval()
 
+    @classmethod
+    def _rebuilt(cls, config: ModelConfig, encoders: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> Self:
+        """A saved model before its weights are loaded."""
+        text = load_text_encoder(config, 0, encoders["text"])
+        image = load_image_encoder(config, text.config, encoders["image"]) if config.images else None
+        return cls(config, text, image, tokenizer)
+
+
+def _described(file: Path) -> tuple[ModelConfig, dict[str, Any]]:
+    """A saved model's configuration, and all of its config.json.
+
+    Raises:
+        RunError: naming the file, and what is wrong with it.
+    """
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{file} cannot be read; save the model again.") from error
+    parts = ("model", "encoders", "tags")
+    if not isinstance(description, dict) or not all(isinstance(description.get(p), dict | list) for p in parts):
+        raise RunError(f"{file} does not describe an mgips model.")
+    settings, encoders = description["model"], description["encoders"]
+    known = {field.name for field in dataclasses.fields(ModelConfig)}
+    strange = sorted(set(settings) - known)
+    if strange:
+        raise RunError(f"{file} has the setting {strange[0]!r}, which this version of mgips does not know.")
+    try:
+        config = ModelConfig(**settings)
+        layers = [encoders[side]["num_hidden_layers"] for side in ("text", "image")[: 1 + config.images]]
+    except ConfigError as error:
+        raise RunError(f"{file}: {error}") from error
+    except (TypeError, KeyError) as error:
+        raise RunError(f"{file} does not describe an mgips model.") from error
+    if description["tags"] != list(tag_set(config.types)):
+        raise RunError(f"{file} has tags that are not those of its types; save the model again.")
+    if not all(isinstance(count, int) and count <= MOST_LAYERS for count in layers):
+        raise RunError(f"{file}: an encoder of {max(map(str, layers), key=len)} layers; save the model again.")
+    return config, description
+
+
+def _finite(file: Path) -> dict[str, Tensor]:
+    """A saved model's weights.
+
+    Raises:
+        RunError: a damaged file, or numbers that are not finite.
+    """
+    try:
+        weights, _ = read_tensors(file)
+    except DataError as error:
+        raise RunError(f"{str(error).rstrip('.')}. Save the model again, or fetch it again.") from error
+    bad = next((name for name, value in weights.items() if not value.isfinite().all()), None)
+    if bad is not None:
+        raise RunError(f"{file} holds numbers that are not finite (in {bad}); train this model again.")
+    return weights
+
+
+def vocabulary_hash(tokenizer: PreTrainedTokenizerBase) -> str:
+    """A hash of a tokenizer's pieces and their numbers."""
+    pieces = sorted(tokenizer.get_vocab().items(), key=lambda entry: (entry[1], entry[0]))
+    return hashlib.sha256(json.dumps(pieces).encode()).hexdigest()[:16]
+
 
 def weights_hash(model: nn.Module) -> str:
     """SHA-256 over every weight's name and bytes: equal hashes, equal weights."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return tensors_hash(model.state_dict())
