@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | probe | predict | inspect | export | pool | sweep | audit | split | crops | doctor | demo`.
+"""`python -m mgips train | evaluate | probe | predict | inspect | export | pool | mine | sweep | audit | split | crops | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -355,6 +355,49 @@ class PoolOf(Posts):
         return 0
 
 
+@dataclass(kw_only=True)
+class Mine(Posts):
+    """Mine the implicit positives of a split into a folder of Parquet files; needs `mgips[scale]`.
+
+    What was mined before the command was stopped is kept, and mining goes on there.
+    """
+
+    run: RunPath
+    k: Count = 20
+    """Pictures per text."""
+    memory: Annotated[str, tyro.conf.arg(metavar="SIZE")] = "1GB"
+    """How much to take for scores, as 500MB or 2GB; the result does not depend on it."""
+    index: Literal["exact", "flat", "ivf", "ivfpq"] = "exact"
+    """exact, or an index of FAISS (`mgips[faiss]`), whose recall is measured and printed."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("mined")
+    """Where it goes; `mgips.mining.MinedFolder` reads it, and so does pandas."""
+
+    def __call__(self) -> int:
+        from mgips.data.batch import TweetDataset
+        from mgips.mining import by_time, contrast_vectors, fingerprint, mine_into, save_mined
+        from mgips.mining.approximate import mine_approximately
+        from mgips.mining.split import settings_of
+
+        model, corpus = load(self.run, self.corpus, self.root)
+        tell_of(self.run, corpus)
+        data = TweetDataset(corpus.splits[self.split], model.batcher)
+        candidates, csls = settings_of(model, data)
+        bias = by_time(model, data)
+        if self.index != "exact" and (csls or bias is not None):
+            raise ConfigError("An index ranks by cosines alone, and this model does not; mine it with --index exact.")
+        vectors = contrast_vectors(model, data)
+        told = fingerprint(model, data, csls)
+        if self.index == "exact":
+            mine_into(self.out, *vectors, self.k, candidates, self.memory, csls, bias, progress=True, about=told)
+        else:
+            found = mine_approximately(*vectors, self.k, self.index, candidates, self.memory, progress=True)
+            about = {"fingerprint": told, "index": found.index, "recall": found.recall}
+            save_mined(self.out, found.mined, len(vectors[1]), **about)
+            print(f"Recall at {self.k}: {100 * found.recall:.1f} %, measured on {found.sampled} texts.")
+        print(f"{self.k} pictures for each of {len(data):,} texts are in {self.out}.")
+        return 0
+
+
 @dataclass
 class Audit:
     """Count a corpus, compare it with the paper's Table 1, and look for leaks between its splits.
@@ -645,7 +688,7 @@ def train_defaults(arguments: list[str]) -> Train:
 
 
 COMMANDS: dict[type, Any] = dict.fromkeys(
-    (Train, Evaluate, Probe, Predict, Inspect, Export, PoolOf, Sweep, Audit, Split, Crops, Doctor, Demo),
+    (Train, Evaluate, Probe, Predict, Inspect, Export, PoolOf, Mine, Sweep, Audit, Split, Crops, Doctor, Demo),
     tyro.MISSING_NONPROP,
 )
 

@@ -70,7 +70,8 @@ def with_checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str] | None
         about: more metadata.
     """
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return save(tensors, metadata={**(about or {}), "format": "pt", CHECKSUM: tensors_hash(tensors)})
+    about = {**(about or {}), "format": "pt"}
+    return save(tensors, metadata={**about, CHECKSUM: _checksum(tensors, about)})
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -85,9 +86,13 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
     except (OSError, SafetensorError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
-    if CHECKSUM in about and about[CHECKSUM] != tensors_hash(tensors):
+    if CHECKSUM in about and about.pop(CHECKSUM) != _checksum(tensors, about):
         raise DataError(f"{path} is damaged: its content is not what was written.")
     return tensors, about
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
+    return hashlib.sha256(f"{sorted(about.items())} {tensors_hash(tensors)}".encode()).hexdigest()
 
 
 def safe_name(name: str) -> bool:

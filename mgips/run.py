@@ -143,7 +143,8 @@ class RunFolder:
             with zipfile.ZipFile(checkpoint) as archive:  # torch.load does not look at the checksums of its parts
                 if archive.testzip() is not None:
                     raise ValueError("a checksum differs")
-            state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+            # Mapped, a checkpoint does not take its size of memory a second time; Windows would not replace a mapped file.
+            state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=os.name == "posix")
             if not isinstance(state, dict) or not CHECKPOINT <= set(state):
                 raise ValueError("its parts are not those of a checkpoint")
             return state

@@ -124,8 +124,8 @@ def test_mistakes_with_pools_are_one_message(reading_run, tmp_path, capsys):
         (["evaluate", full, *data, "--days", "0"], "This model reads no pool"),
         (["predict", full, *text, "--pool", file], "This model reads no pool"),
         (["predict", reading_run, *text, "--pool", other], "built with other weights"),
-        (["predict", reading_run, *text, "--pool", str(broken)], "is no pool"),
-        (["predict", reading_run, *text, "--pool", "nothing"], "nothing is no pool"),
+        (["predict", reading_run, *text, "--pool", str(broken)], "is not a pool"),
+        (["predict", reading_run, *text, "--pool", "nothing"], "nothing is not a pool"),
         (["pool", reading_run, *data, "--out", file + "/in/a/file"], "cannot be written"),
     ]:
         capsys.readouterr()

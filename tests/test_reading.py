@@ -393,7 +393,7 @@ def test_what_is_no_pool_is_one_sentence(tmp_path):
     damages = [b"", b"no pool", whole[:-9], whole[: len(whole) // 2], b"\xff" * 8 + whole[8:]]
     for damage in damages:
         path.write_bytes(damage)
-        with pytest.raises(DataError, match="pool.safetensors is no pool .*build it again") as error:
+        with pytest.raises(DataError, match="pool.safetensors is not a pool .*build it again") as error:
             Pool.load(path)
         assert "\n" not in str(error.value)
     about = {"ids": '["a"]', "days": "null", "weights": ""}
@@ -406,10 +406,10 @@ def test_what_is_no_pool_is_one_sentence(tmp_path):
         (tensors, about),  # one name for thirteen pictures
     ]:
         save_file(content, path, metadata=metadata)
-        with pytest.raises(DataError, match="is no pool"):
+        with pytest.raises(DataError, match="is not a pool"):
             Pool.load(path)
     for nothing in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(DataError, match="is no pool"):
+        with pytest.raises(DataError, match="is not a pool"):
             Pool.load(nothing)
 
 

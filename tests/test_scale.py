@@ -9,9 +9,13 @@ import torch
 from entmax import sparsemax
 from torch.nn import functional as F
 
+from mgips import load
+from mgips.cli import main
 from mgips.config import preset
+from mgips.data.batch import TweetDataset
+from mgips.data.load import load_corpus
 from mgips.errors import ConfigError, DataError
-from mgips.mining import MinedFolder, approximate, best, exact, mine_into, mine_split, streamed
+from mgips.mining import MinedFolder, approximate, best, exact, mine_dataset, mine_into, mine_split, streamed
 from mgips.mining.approximate import mine_approximately
 from mgips.mining.exact import ROWS, error_bound, parse_memory
 from mgips.model.reading import SHORTLIST, Pool, Reader, empty
@@ -352,3 +356,24 @@ def test_the_page_repeats_what_was_measured():
     ]
     for row in rows:
         assert row in page, row
+
+
+@pytest.mark.parametrize("index", ["exact", "flat"])
+def test_the_command_mines_what_the_package_mines(tmp_path, monkeypatch, capsys, index):
+    if index != "exact":
+        pytest.importorskip("faiss")
+    monkeypatch.chdir(tmp_path)
+    corpus = "tinytweets:train=4,dev=4,test=60"
+    command = ["mine", "tiny-full", "--corpus", corpus, "--k", "3", "--memory", "10MB", "--index", index, "--out", "m"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "3 pictures for each of 60 texts are in m." in told
+    model = load("tiny-full")
+    data = TweetDataset(load_corpus(corpus).test, model.batcher, progress=False)
+    expected, found = mine_dataset(model, data, 3, progress=False), MinedFolder("m").whole()
+    assert torch.equal(found.score, expected.score) and torch.equal(found.index, expected.index)
+    if index == "exact":
+        assert main(command) == 0  # it is all there
+    else:
+        assert "Recall at 3: 100.0 %" in told
+        assert main(command) == 2 and "holds a mining already" in capsys.readouterr().err

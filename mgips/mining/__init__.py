@@ -1,7 +1,7 @@
 """Implicit positives of a whole split or of millions of posts, mined exactly or approximately (§3.4, eqs 14-15)."""
 
 from mgips.mining.exact import best
-from mgips.mining.result import Mined, MinedFolder
+from mgips.mining.result import Mined, MinedFolder, save_mined
 from mgips.mining.split import (
     K_MAX,
     MINES_NOTHING,
@@ -34,4 +34,5 @@ __all__ = [
     "mine_dataset",
     "mine_into",
     "mine_split",
+    "save_mined",
 ]

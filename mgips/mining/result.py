@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -175,6 +176,26 @@ def write_part(folder: Path, rows: slice, mined: Mined) -> None:
     content = sink.getvalue().to_pybytes()
     name = f"part-{rows.start:012d}-{rows.stop:012d}-{zlib.crc32(content):08x}.parquet"
     write_atomically(folder / name, content)
+
+
+def save_mined(folder: str | Path, mined: Mined, images: int, **about: Any) -> MinedFolder:
+    """Keep a result that is at hand, in the form in which `mine_into` keeps its own.
+
+    Args:
+        images: how many there were to mine from.
+        about: what else mining.json shall say.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+        DataError: the folder holds a mining, or cannot be written.
+    """
+    folder = Path(folder)
+    if read_about(folder) is not None or parts_in(folder):
+        raise DataError(f"{folder} holds a mining already; give another folder.")
+    told = {"texts": len(mined.index), "images": images, "k": mined.k, "fingerprint": "", **about}
+    write_part(folder, slice(0, len(mined.index)), mined)
+    write_atomically(folder / ABOUT, json.dumps(told).encode())
+    return MinedFolder(folder)
 
 
 def parts_in(folder: Path) -> list[tuple[slice, Path]]:

@@ -11,14 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from mgips.data.batch import TweetDataset, evaluation_batches
 from mgips.errors import ConfigError, DataError
-from mgips.files import write_atomically
+from mgips.files import read_tensors, with_checksum, write_atomically
 from mgips.mining.result import Mined
 from mgips.mining.streamed import check_k, mine_split
 from mgips.model.contrastive import CSLS_NEIGHBOURS
@@ -116,11 +114,8 @@ def mine_dataset(
     Raises:
         ConfigError: a model without a contrastive part, or fewer than K images.
     """
-    if not model.config.relates or model.image_embedding is None:
-        raise ConfigError(MINES_NOTHING)
-    csls = csls or CSLS_NEIGHBOURS * model.config.csls
-    missing_too = model.config.mine_missing and model.reader is None  # nobody reads a missing picture
-    candidates = None if missing_too else data.has_image
+    candidates, own_csls = settings_of(model, data)
+    csls = csls or own_csls
     count = check_k(k, len(data), candidates)
     file = Path(cache) / f"mined-{fingerprint(model, data, csls)}.safetensors" if cache else None
     mined = load_mined(file, len(data)) if file else None
@@ -129,10 +124,23 @@ def mine_dataset(
         mined = mine_split(texts, images, min(max(k, K_MAX), count), candidates, csls=csls, bias=by_time(model, data))
         if file:
             try:
-                write_atomically(file, save({f.name: getattr(mined, f.name).contiguous() for f in fields(Mined)}))
+                write_atomically(file, with_checksum({f.name: getattr(mined, f.name) for f in fields(Mined)}))
             except DataError as error:
                 warnings.warn(f"What was mined is not kept: {error}", stacklevel=2)
     return mined.top(k)
+
+
+def settings_of(model: MGIPS, data: TweetDataset) -> tuple[Tensor | None, int]:
+    """What a model's settings say of mining a split of N posts: the candidates, (N,) bool or None for all, and the number
+    of CSLS's neighbours, 0 where it ranks by cosines.
+
+    Raises:
+        ConfigError: a model without a contrastive part.
+    """
+    if not model.config.relates or model.image_embedding is None:
+        raise ConfigError(MINES_NOTHING)
+    missing_too = model.config.mine_missing and model.reader is None  # nobody reads a missing picture
+    return None if missing_too else data.has_image, CSLS_NEIGHBOURS * model.config.csls
 
 
 def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
@@ -191,7 +199,7 @@ def fingerprint(model: MGIPS, data: TweetDataset, csls: int = 0) -> str:
 def load_mined(file: Path, count: int) -> Mined | None:
     """A kept result for `count` texts; None where there is none, or a damaged one."""
     try:
-        kept = Mined(**load_file(file))  # mapped, not read
-    except (OSError, SafetensorError, TypeError):
+        kept = Mined(**read_tensors(file)[0])
+    except (DataError, TypeError):
         return None
     return kept if kept.index.ndim == 2 and len(kept.index) == len(kept.own_rank) == count else None

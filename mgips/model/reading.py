@@ -26,14 +26,12 @@ from typing import Any
 
 import torch
 from entmax import sparsemax
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from mgips.config import ModelConfig
 from mgips.data.batch import Batch
 from mgips.errors import ConfigError, DataError
-from mgips.files import write_atomically
+from mgips.files import read_tensors, with_checksum, write_atomically
 from mgips.model.contrastive import gather_with_gradient
 
 SHORTLIST = 128
@@ -137,27 +135,27 @@ class Pool:
                 "save parts of the pool (pool.take) and join them again (mgips.model.reading.joined)."
             )
         about = {"ids": ids, "days": json.dumps(self.days), "weights": self.weights}
-        tensors = {name: x.cpu().contiguous() for name, x in vars(self).items() if isinstance(x, Tensor)}
-        write_atomically(Path(path), save(tensors, metadata=about))
+        tensors = {name: x for name, x in vars(self).items() if isinstance(x, Tensor)}
+        write_atomically(Path(path), with_checksum(tensors, about))
 
     @classmethod
     def load(cls, path: str | Path) -> Pool:
         """Read what `save` wrote.
 
         Raises:
-            DataError: nothing there, or no pool.
+            DataError: nothing there, not a pool, or a damaged one.
         """
         try:
-            with safe_open(path, "pt") as file:
-                about = file.metadata()
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+            read, about = read_tensors(path)
+            tensors: dict[str, Any] = {**read}
             ids, days = tuple(json.loads(about["ids"])), json.loads(about["days"])
             pool = cls(**tensors, ids=ids, days=days, weights=about["weights"])
             if {len(x) for x in tensors.values()} != {len(ids)}:
                 raise ValueError("its parts differ in length")
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (DataError, KeyError, TypeError, ValueError) as error:
+            why = str(error).removeprefix(f"{path} ").rstrip(".")
             raise DataError(
-                f"{path} is no pool ({error}); build it again with model.pool(posts).save(path)."
+                f"{path} is not a pool ({why}); build it again with model.pool(posts).save(path)."
             ) from error
         return pool
 
