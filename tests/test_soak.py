@@ -4,10 +4,11 @@ Three minutes in `make test`; `make soak` goes on for half an hour (MGIPS_SOAK_S
 test_sweep_kills.
 """
 
-import multiprocessing
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -75,42 +76,40 @@ def pooling(folder: Path) -> str:
 JOBS = {job.__name__: job for job in (training, training_that_reads, caching, mining, pooling)}
 
 
-def work(name: str, folder: str, answer) -> None:
-    """A process that is going to be killed."""
+def work(name: str, folder: str) -> None:
+    """A process that is going to be killed, once it has said that it is at work."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    answer.send(JOBS[name](Path(folder)))
+    print("at work", flush=True)
+    print(JOBS[name](Path(folder)), flush=True)
+
+
+def attempt(name: str, folder: Path, after: float | None = None, kill: int = signal.SIGKILL) -> tuple[str, float, bool]:
+    """What one process answers ("" where it was killed), its seconds, and whether the kill found it at work."""
+    folder.mkdir(exist_ok=True)
+    code = f"import test_soak; test_soak.work({name!r}, {str(folder)!r})"
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
+    assert process.stdout is not None and process.stdout.readline() == "at work\n", name
+    started, hit = time.monotonic(), False
+    if after is not None:
+        time.sleep(after)
+        hit = process.poll() is None
+        process.send_signal(kill)
+    said = process.communicate(timeout=120)[0].strip()
+    return said, time.monotonic() - started, hit
 
 
 @pytest.mark.slow
 def test_killed_and_started_again(tmp_path):
-    server = multiprocessing.get_context("forkserver")  # imports once, so that what is killed is at work
-    server.set_forkserver_preload(["test_soak"])
-
-    def attempt(name: str, folder: Path, after: float | None, kill: signal.Signals) -> tuple[str, float, bool]:
-        """What one process answers ("" where it was killed), its seconds, and whether the kill found it at work."""
-        folder.mkdir(exist_ok=True)
-        ours, theirs = server.Pipe(duplex=False)
-        process = server.Process(target=work, args=(name, str(folder), theirs))
-        started = time.monotonic()
-        process.start()
-        theirs.close()
-        process.join(after)
-        hit = process.is_alive()
-        if hit and after is not None:
-            os.kill(process.pid, kill)
-            process.join(60)
-            assert not process.is_alive(), f"{name} goes on after {kill.name}"
-        try:
-            said = ours.recv()
-        except EOFError:
-            said = ""
-        return said, time.monotonic() - started, hit
-
     expected, seconds = {}, {}
     for name in JOBS:
-        attempt(name, tmp_path / f"{name}-warm", None, signal.SIGKILL)
-        expected[name], seconds[name], _ = attempt(name, tmp_path / f"{name}-whole", None, signal.SIGKILL)
+        expected[name], seconds[name], _ = attempt(name, tmp_path / f"{name}-whole")
         assert len(expected[name]) == 64, name
     draw, end, kills, rounds = random.Random(0), time.monotonic() + SECONDS, Counter(), Counter()
     while time.monotonic() < end:
@@ -124,7 +123,7 @@ def test_killed_and_started_again(tmp_path):
             if said:
                 break
         if not said:
-            said, _, _ = attempt(name, folder, None, signal.SIGKILL)
+            said, _, _ = attempt(name, folder)
         if not said and name.startswith("training"):  # it was over, and says so
             said = tensors_hash(MGIPS.from_pretrained(folder / "run").state_dict())
         assert said == expected[name], f"{name} ended otherwise after {kills}"
