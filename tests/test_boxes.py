@@ -785,7 +785,7 @@ def test_mistakes_are_one_sentence(bare, disk, folders, tmp_path, capsys):
         (["crops", "tinytweets", "--detector", str(owl)], "tinytweets is drawn and its crops with it"),
         (["crops", str(bare), "--detector", str(tmp_path / "no")], "could not be loaded"),
         (["crops", str(bare), "--detector", str(owl), "--threshold", "2"], "give one from 0 to less than 1"),
-        (["crops", str(bare), "--detector", str(owl), "--batch-size", "0"], "The batch size is 0"),
+        (["crops", str(bare), "--detector", str(owl), "--batch-size", "0"], "batch_size is 0; it must be"),
         (
             ["crops", str(bare), "--detector", str(owl), "--threshold", "0.2"],
             "made with another threshold (0.0, now 0.2)",

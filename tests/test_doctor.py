@@ -35,9 +35,10 @@ def test_it_finds_a_corpus_and_says_what_is_in_it(tmp_path):
 
 def test_a_broken_corpus_is_reported_with_file_and_line(tmp_path):
     save_corpus(corpus(), tmp_path / "twitter2017")
-    (tmp_path / "twitter2017" / "test.txt").write_text("IMGID:1\nword\n")
-    found = by_name(tmp_path)["twitter2017"]
-    assert not found.ok and "test.txt:2:" in found.remedy
+    for content, says in (("word\tO\nalone\n", "test.txt:3:"), ("word\n", "Tweet '1' of the test split")):
+        (tmp_path / "twitter2017" / "test.txt").write_text(f"IMGID:1\n{content}")
+        found = by_name(tmp_path)["twitter2017"]
+        assert not found.ok and says in found.remedy
 
 
 def test_a_package_that_is_not_installed(monkeypatch):

@@ -267,6 +267,9 @@ def test_the_results_page_repeats_the_committed_runs():
         assert whole["step"] == 10 and whole["sha256"] == resumed["sha256"]
         rows.append(f"{whole['weights'] / 1e6:.1f} M parameters, {whole['cpu_seconds_per_step']:.1f} seconds of CPU time a "
                     f"step, {whole['peak_memory_gib']:.1f} GiB at its peak")  # fmt: skip
+        if size["preset"] == "large":
+            rows.append(f"less so took {size['cut']['cpu_seconds_per_step']:.1f} seconds each")
+            rows.append(f"is {12 * whole['weights'] / 1e9:.1f} GB")
     gpu = json.loads((ROOT / "tests/benchmarks/gpu_step.json").read_text())
     times = [1000 * batch / gpu[f"batch {batch}"]["samples_per_second"] for batch in (32, 64, 128)]
     rows.append(

@@ -151,6 +151,7 @@ def test_the_same_for_a_long_time(forked, tmp_path):
     end, draw = time.monotonic() + SOAK, np.random.RandomState()
     hits = kill_again_and_again(forked, tmp_path / "killed", whole, lambda hits: time.monotonic() > end, draw)
     print(f"\n{hits} running sweeps were hit")
+    assert hits
 
 
 def test_one_killed_worker_costs_its_own_task_only():

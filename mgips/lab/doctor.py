@@ -28,7 +28,7 @@ from transformers import (
 import mgips
 from mgips.config import PRESETS, RANDOM
 from mgips.data.load import NAMES, data_root, load_corpus
-from mgips.errors import DataError
+from mgips.errors import MGIPSError
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_image_encoder, load_text_encoder, wordpiece_tokenizer
 
@@ -167,7 +167,9 @@ def _corpus(name: str, root: str | Path | None) -> Check:
     folder = data_root(root) / name
     try:
         corpus = load_corpus(name, root)
-    except DataError as error:
+        for split in corpus.splits:
+            corpus.labelled(split)
+    except MGIPSError as error:
         if folder.is_dir():
             return Check(name, False, f"{folder} holds no corpus", str(error))
         return Check(name, False, f"not in {folder}", f"`mgips audit {name}` says what to get, and from where")
