@@ -1,21 +1,25 @@
-"""Writing files atomically, tensors with a checksum, and names that are safe as part of a path."""
+"""Writing files atomically, folders that one process has to itself, tensors with a checksum, and names that are safe as part of a path."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import torch
+from filelock import BaseFileLock, FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from mgips.errors import DataError
+from mgips.errors import DataError, RunError
 
 CHECKSUM = "sha256"
 """Its name among a file's metadata."""
@@ -52,6 +56,49 @@ def write_atomically(path: str | Path, content: bytes) -> None:
             file.write(content)
     except (OSError, ValueError) as error:  # "." has no name
         raise DataError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error}).") from error
+
+
+def hold(folder: Path, again: bool = False) -> BaseFileLock | None:
+    """Keep other processes out of a folder until `let_go`, or until this process ends, however it ends. What was left half
+    written there by a kill is removed.
+
+    Args:
+        again: whether this process may hold it a second time.
+
+    Returns:
+        What `let_go` takes; None where the folder, or its file system, has no room for a lock.
+
+    Raises:
+        RunError: another process holds it, and which.
+    """
+    holder = folder / ".holder"
+    lock = FileLock(folder.resolve() / ".lock", is_singleton=again)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        try:
+            by = "process {pid} on {host}, since {since}".format(**json.loads(holder.read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError):
+            by = "another process"
+        raise RunError(f"{folder} is being written to by {by}; wait for its end, or choose another folder.") from None
+    except OSError:
+        return None
+    with contextlib.suppress(OSError):  # it is only there to be told
+        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        told = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+        holder.write_text(json.dumps(told), encoding="utf-8")
+        for part in folder.glob(".*.part"):
+            part.unlink(missing_ok=True)
+    return lock
+
+
+def let_go(lock: BaseFileLock | None) -> None:
+    """Let others into a folder again."""
+    if lock is not None and lock.is_locked:
+        path = Path(lock.lock_file)
+        for file in (path.with_name(".holder"), path):
+            file.unlink(missing_ok=True)
+        lock.release(force=True)
 
 
 def tensors_hash(tensors: Mapping[str, Tensor]) -> str:

@@ -6,7 +6,7 @@ A run folder is a saved model (`MGIPS.from_pretrained(folder)`) and the record o
     config.json, tokenizer…, model.safetensors    the weights of the best dev F1 so far
     metrics.jsonl       one line per epoch
     checkpoint.pt       everything needed to resume; removed when the run is complete
-    .lock, .holder.json    while a run goes on: whose it is
+    .lock, .holder    while a run goes on: whose it is
     stopped.json        where a loss or a gradient was not finite, and what came before it
     pool.safetensors    the pictures that the test split was read with, for a model that reads
     README.md           the model card
@@ -21,7 +21,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import socket
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -32,7 +31,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock
 from torch import Tensor
 
 from mgips.card import model_card
@@ -42,7 +41,7 @@ from mgips.data.corpus import Corpus
 from mgips.data.load import loads_again
 from mgips.errors import ConfigError, DataError, RunError
 from mgips.evaluate import Score
-from mgips.files import read_tensors, replacing, with_checksum
+from mgips.files import hold, let_go, read_tensors, replacing, with_checksum
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.version import __version__
@@ -81,7 +80,7 @@ class RunFolder:
     def __init__(self, path: str | Path, writer: bool = True) -> None:
         self.path = Path(path)
         self.writer = writer
-        self._lock: Any = None
+        self._lock: BaseFileLock | None = None
 
     def open(self, description: dict[str, Any], resume: bool) -> dict[str, Any] | None:
         """Make or reopen the folder; returns the checkpoint to resume from, if there is one.
@@ -105,8 +104,6 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self.hold()
-            for part in self.path.glob(".*.part"):  # left by a kill
-                part.unlink(missing_ok=True)
             if not run_json.exists():
                 self._write("run.json", json_bytes(description))
         except OSError as error:
@@ -161,33 +158,13 @@ class RunFolder:
         """
         if not self.writer:
             return
-        holder = self.path / ".holder.json"
         # The same process may come back to its folder, as from another cell of a notebook.
-        self._lock = FileLock(self.path.resolve() / ".lock", is_singleton=True)
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            try:
-                by = "process {pid} on {host} since {since}".format(**json.loads(holder.read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError):
-                by = "another process"
-            raise RunError(
-                f"The run in {self.path} is being trained by {by}; choose another folder, or wait for its end."
-            ) from None
-        except OSError:
-            return  # a folder that cannot be written says so with the first file; a file system without locks has none
-        with contextlib.suppress(OSError):
-            since = time.strftime("%Y-%m-%d %H:%M:%S")
-            holder.write_bytes(json_bytes({"pid": os.getpid(), "host": socket.gethostname(), "since": since}))
+        self._lock = hold(self.path, again=True)
 
     def release(self) -> None:
         """Let others into the folder."""
-        if self._lock is None or not self._lock.is_locked:
-            return
-        (self.path / ".holder.json").unlink(missing_ok=True)
-        if (self.path / "results.json").exists():  # nobody comes back, so nobody waits for this very file
-            (self.path / ".lock").unlink(missing_ok=True)
-        self._lock.release(force=True)
+        let_go(self._lock)
+        self._lock = None
 
     def _write(self, name: str, content: bytes | Callable[[Any], None]) -> None:
         """Replace one file; only one of several processes writes."""

@@ -324,7 +324,9 @@ def test_a_corpus_in_a_folder_has_its_results_among_the_others(tmp_path):
 def test_a_second_sweep_is_told_who_writes_there(small, tmp_path):
     folder = grid_folder(tmp_path, "small")
     with experiments._alone(folder):
-        with pytest.raises(RunError, match=rf"Another sweep .*process {os.getpid()} on .*, since 20.*--out"):
+        with pytest.raises(
+            RunError, match=rf"is being written to by process {os.getpid()} on .*, since 20.*another folder"
+        ):
             sweep(small, changes=SMALL, folder=tmp_path, progress=False)
     (folder / ".full-s0.json.99-99.part").write_text("{")  # left by a kill
     assert sweep(small, changes=SMALL, rows=("text",), seeds=(0,), folder=tmp_path, progress=False) == 1

@@ -569,3 +569,20 @@ def test_a_corpus_needs_no_groups_or_pictures():
     bare = tuple(dataclasses.replace(t, image=None, crops=()) for t in tweets(8))
     run = train(Corpus("bare", bare[:4], bare[4:6], bare[6:]), tiny_config(), quick(epochs=1), progress=False)
     assert 0 <= run.test.f1 <= 1
+
+
+HOLDS = "import sys; from pathlib import Path; from mgips.files import hold; held = hold(Path(sys.argv[1])); print(1, flush=True); input()"
+
+
+def test_a_folder_that_another_process_trains_in_says_which(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert other.stdout and other.stdout.readline() == b"1\n"
+    with pytest.raises(RunError, match=rf"is being written to by process {other.pid} on .*choose another folder"):
+        train(corpus(), tiny_config(), quick(epochs=1), folder, progress=False)
+    (folder / ".x.part").touch()
+    other.kill()  # the system frees what it held
+    other.wait()
+    train(corpus(), tiny_config(), quick(epochs=1), folder, progress=False)
+    assert not list(folder.glob(".*"))

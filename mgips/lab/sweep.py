@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import signal
 import threading
 import time
@@ -23,7 +22,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 
 from mgips.data.batch import TweetDataset
@@ -32,7 +30,7 @@ from mgips.data.load import is_drawn
 from mgips.data.tinytweets.posts import VERSION
 from mgips.errors import DataError, RunError
 from mgips.evaluate import predict_split
-from mgips.files import write_atomically
+from mgips.files import hold, let_go, write_atomically
 from mgips.lab import cases, gmner, representation
 from mgips.lab.grids import Row, find_grid
 from mgips.lab.integrity import TestWatcher, edited, leaky, readings
@@ -223,35 +221,16 @@ def sweep(
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other sweep writes into the folder meanwhile; what killed ones left there is removed.
-
-    The system frees the lock when its holder ends, however it ends.
-    """
-    path = folder / ".sweep.lock"
-    lock = FileLock(path)
-    try:
+    """No other sweep writes into the folder meanwhile."""
+    with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        holder = "another process"
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            told = json.loads(path.read_text(encoding="utf-8"))
-            holder = f"process {told['pid']} on {told['host']}, since {told['since']}"
-        raise RunError(
-            f"Another sweep writes into {folder} ({holder}); wait until it ends, or give another folder (--out)."
-        ) from None
-    except OSError as error:
-        raise DataError(f"{folder} cannot be written ({error.strerror}); give another folder (--out).") from error
+    lock = hold(folder)
+    if lock is None:  # better known before a run than after it
+        raise DataError(f"{folder} cannot be written; give another folder (--out).")
     try:
-        since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        with contextlib.suppress(OSError):  # it is only there to be told
-            path.write_text(json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since}), encoding="utf-8")
-        for part in folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
         yield
     finally:
-        path.unlink(missing_ok=True)
-        lock.release()
+        let_go(lock)
 
 
 @contextlib.contextmanager
