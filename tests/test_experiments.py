@@ -171,7 +171,7 @@ def test_mistakes_are_named(small, tmp_path, capsys):
         sweep(small, rows=("none",), folder=tmp_path)
     (tmp_path / "small/tinytweets").mkdir(parents=True)
     (tmp_path / "small/tinytweets/full-s0.json").write_text("{")
-    with pytest.raises(DataError, match="full-s0.json is no result"):
+    with pytest.raises(DataError, match="full-s0.json is not a result"):
         load_results(small, folder=tmp_path)
     assert main(["sweep", "fig4"]) == 2 and "no grid" in capsys.readouterr().err
 
@@ -210,7 +210,7 @@ DAMAGE = {
     "a type": (("test", "per_type", "PER", "f1"), lambda f1: f1 + 0.01, "f1 of PER"),
     "a type's support": (("test", "per_type", "PER", "support"), lambda count: count + 1, "support of test"),
     "gold": (("counts", 3), lambda row: [row[0], row[1], row[2] + 1], "recall of test|f1 of test|support of test"),
-    "a missing part": (("counts",), lambda counts: counts[0], "is no result of a sweep"),
+    "a missing part": (("counts",), lambda counts: counts[0], "is not a result of a sweep"),
     "another seed": (("seed",), lambda seed: 7, "holds the run full-s7; call it full-s7.json"),
     "another preset": (("preset",), lambda name: "base", "was not made as its row is today"),
     "a setting": (("model", "k"), lambda k: k + 1, r"was not made as its row is today \(k is 4, not 3\)"),
@@ -226,10 +226,10 @@ DAMAGE = {
     "other posts": (("corpus", "sha256"), lambda sha256: "0" * 64, "were made on different posts"),
     "an encoder": (("model", "text_encoder"), lambda name: "a/b", "text_encoder"),
     "types": (("model", "types"), lambda types: ["PER"], "types"),
-    "a type without scores": (("test", "per_type", "PER"), lambda score: {}, "is no result of a sweep"),
-    "no number": (("test", "precision"), lambda value: "high", "is no result of a sweep"),
+    "a type without scores": (("test", "per_type", "PER"), lambda score: {}, "is not a result of a sweep"),
+    "no number": (("test", "precision"), lambda value: "high", "is not a result of a sweep"),
     "no encoder": (("model", "text_encoder"), lambda name: 5, "text_encoder is 5; it must be text"),
-    "changes of another kind": (("changes",), lambda changes: 5, "is no result of a sweep"),
+    "changes of another kind": (("changes",), lambda changes: 5, "is not a result of a sweep"),
     "precision of numbers": (("train", "precision"), lambda name: "bf16", "precision"),
 }
 
@@ -354,7 +354,7 @@ def test_a_stopped_sweep_keeps_what_ends_while_it_stops_and_says_how_much(
 
 
 COMMITTED = Path(__file__).parent.parent / experiments.RESULTS
-NOT_YET_RUN = {"reads-dials", "parts-dials", "captions"}
+NOT_YET_RUN = {"reads-dials", "captions"}
 """Grids that nobody has paid for, or only in part; figures/README.md says so."""
 
 

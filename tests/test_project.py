@@ -17,9 +17,10 @@ import mgips
 from mgips.data.tinytweets.truth import oracle
 from mgips.lab.cases import RULES, load_answers, tally
 from mgips.lab.demo import DayRead, Demo
+from mgips.lab.figures.dials import NOISE, PARTS_DIALS, dial_gains
 from mgips.lab.figures.grids import compare, inflation
 from mgips.lab.figures.probe import average
-from mgips.lab.figures.reading import ceilings, p_value, paired, pool_counts, pool_differences, what_was_read
+from mgips.lab.figures.reading import ceilings, p_value, paired, pool_counts, pool_differences, settled, what_was_read
 from mgips.lab.paper.tables import TABLE2
 from mgips.lab.pools import POOLS
 from mgips.lab.precision import MiningPrecision
@@ -262,6 +263,17 @@ def test_the_results_page_repeats_the_committed_runs():
         )
     )
     rows.append("of sparsemax: " + ", ".join(f"{100 * run.f1:.1f}" for run in reads["sparsemax"]))
+    dials = load_results("parts-dials", folder=DATA)
+    for label, variant in (("pictures", "text"), ("interweave and its gate", "no-mgi"), ("IPS-CL", "no-ips")):
+        found = dial_gains(dials, PARTS_DIALS, NOISE, variant, "full")
+        helps = sum(d.verdict == "helps" for d in settled(found).values())
+        d = sorted(100 * d.difference for d in found.values())
+        detectable = sorted(100 * d.detectable for d in found.values())
+        rows.append(
+            f"| {label} | {helps or 'none'} | {d[0]:+.1f}, {d[-1]:+.1f} | {detectable[0]:.1f} to {detectable[-1]:.1f} |"
+        )
+    misled = [mean(dials[f"full-0.338-{share}"]) for share in (1, 0)]
+    rows.append("unambiguous names misleading F1 is {:.1f}, with none {:.1f} (33.8 %".format(*misled))
     for size in json.loads((ROOT / "tests/benchmarks/real_sizes.json").read_text()):
         whole, resumed = size["whole"], size["resumed"]
         assert whole["step"] == 10 and whole["sha256"] == resumed["sha256"]
@@ -277,7 +289,9 @@ def test_the_results_page_repeats_the_committed_runs():
             gpu["device"].removeprefix("NVIDIA "), *times
         )
     )
-    rows.append(f"({len(list(DATA.rglob('*.json')))} of them")
+    files = list(DATA.rglob("*.json"))
+    hours = sum(json.loads(file.read_bytes())["seconds"] for file in files) / 3600
+    rows.append(f"({len(files)} of them, {hours:.1f} hours")
     page, readme = (" ".join((ROOT / name).read_text("utf-8").split()) for name in ("figures/README.md", "README.md"))
     assert [row for row in rows if row not in page] == []
 

@@ -54,15 +54,16 @@ def heat(
     limit: float,
     extra: Callable[[Point], str] | None = None,
 ) -> None:
-    """Differences at the points of two dials: number and interval, in brackets where corrected p is .05 or more."""
+    """Differences at the points of two dials: number and interval, in brackets and without colour where corrected p is
+    .05 or more."""
     (first, ys), (second, xs) = dials.items()
-    p = corrected(gains)
-    values = np.array([[100 * gains[y, x].difference if (y, x) in gains else np.nan for x in xs] for y in ys])
+    p, colours = corrected(gains), settled(gains)
+    values = np.array([[100 * colours[y, x].difference if (y, x) in gains else np.nan for x in xs] for y in ys])
     ax.imshow(values, cmap="PuOr_r", vmin=-1.25 * limit, vmax=1.25 * limit, origin="lower", aspect="auto")
     for (y, x), difference in gains.items():
         number = f"{100 * difference.difference:+.1f}"
         number = f"({number})" if concluded(difference, p[y, x]) == NO_DIFFERENCE else number
-        colour = "white" if abs(100 * difference.difference) > 0.8 * limit else "black"
+        colour = "white" if abs(100 * colours[y, x].difference) > 0.8 * limit else "black"
         at = xs.index(x), ys.index(y)
         ax.annotate(number, at, (0, 8), textcoords="offset points", ha="center", va="center", color=colour, fontsize=12)
         below = str(difference).split(" ", 1)[1] + (f"\n{extra((y, x))}" if extra else "")
@@ -75,7 +76,9 @@ def heat(
     ax.tick_params(length=0)
 
 
-BRACKETS = "95 % bootstrap intervals; in brackets: no detectable difference after Holm's correction over the map."
+BRACKETS = (
+    "95 % bootstrap intervals; in brackets and grey: no detectable difference after Holm's correction over the map."
+)
 POSSIBLE = "possible: the best F1 that the day's pictures allow, minus the best that the own one allows."
 
 
@@ -117,7 +120,7 @@ PARTS = {"interweave": "no-mgi", "IPS-CL": "no-ips", "pictures": "text"}
 """Parts of the paper's model, and the variant without each."""
 
 
-@of_grid("parts-dials", more=f"{BRACKETS} Each map has its own scale of colours.", partial=True)
+@of_grid("parts-dials", more=BRACKETS, partial=True)
 def parts_dials(results: Results, *_: Any) -> Figure | None:
     """What interweave, IPS-CL and pictures are worth, by the shares of unrelated and of misleading pictures."""
     gains = {part: dial_gains(results, PARTS_DIALS, NOISE, variant, "full") for part, variant in PARTS.items()}
@@ -126,8 +129,8 @@ def parts_dials(results: Results, *_: Any) -> Figure | None:
         return None
     figure, axes = plt.subplots(1, len(gains), figsize=(4.3 * len(gains), 4.6), layout="constrained", squeeze=False)
     pays = []
+    limit = max(1.0, *(100 * abs(d.difference) for found in gains.values() for d in found.values()))
     for ax, (part, found) in zip(axes[0], gains.items(), strict=True):
-        limit = max(1.0, *(100 * abs(d.difference) for d in found.values()))
         heat(ax, found, NOISE, limit)
         verdicts = [d.verdict for d in settled(found).values()]
         hurts = f" (hurts at {verdicts.count('hurts')})" if "hurts" in verdicts else ""

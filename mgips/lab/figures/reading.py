@@ -330,7 +330,8 @@ def captions(results: Results, corpus: str, folder: str | Path) -> Figure | None
     subject = "reading other posts' captions" if main == "reads" else results[main][0].record["label"]
     subject = f"{CORPUS_LABELS.get(corpus, corpus)}: {subject}"
     title = f"{finding(subject, differences[main], p[main])} compared with the own caption only"
-    figure.suptitle(f"{title}\n{summary(settled(differences))}", x=0.01, ha="left", fontsize=11)
+    rest = f"\n{summary(settled(differences))}" if len(differences) > 1 else ""
+    figure.suptitle(title + rest, x=0.01, ha="left", fontsize=11)
     return figure
 
 

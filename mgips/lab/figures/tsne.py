@@ -159,10 +159,11 @@ def fig11_html(corpus: str = "tinytweets", folder: str | Path = RESULTS) -> go.F
 
 def hover(id: str, kind: str, words: Sequence[str] = (), start: int = 0, end: int = 0) -> str:
     """The hover text of a point: type and id of an entity, and its post with the entity's words [start, end) in bold."""
-    marked = [f"\ue000{word}\ue001" if start <= place < end else word for place, word in enumerate(words)]
+    plain = [word.replace("\ue000", "").replace("\ue001", "") for word in words]  # two characters that mark bold words
+    marked = [f"\ue000{word}\ue001" if start <= place < end else word for place, word in enumerate(plain)]
     lines = [html.escape(line) for line in textwrap.wrap(" ".join(marked), 64)]
     post = "<br>".join(lines).replace("\ue000", "<b>").replace("\ue001", "</b>")
-    return f"{kind} · {html.escape(id)}" + (f"<br>{post}" if post else "")
+    return f"{html.escape(kind)} · {html.escape(id)}" + (f"<br>{post}" if post else "")
 
 
 def turning(
@@ -177,6 +178,7 @@ def turning(
     """
     import plotly.graph_objects as go
 
+    titles = {name: html.escape(title, quote=False) for name, title in titles.items()}
     mine = {kind: np.flatnonzero(types == kind) for kind in in_order(types)}
     # One trace per type, not per view and type: hover texts are stored once, and a type hidden stays hidden.
     axes = {
@@ -188,7 +190,7 @@ def turning(
         figure.add_scatter3d(
             **{axis: values[number] for axis, values in axes[start].items()},
             mode="markers",
-            name=kind,
+            name=html.escape(kind),
             marker={
                 "size": 5 * look(kind).size,
                 "color": look(kind).colour,
