@@ -17,7 +17,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, Union, get_type_hints
@@ -142,7 +142,12 @@ class Evaluate(Posts):
         pool = model.pool(posts, self.days, progress=True) if model.reader is not None else None
         predicted = model.predict(tweets, progress=True, pool=pool)
         scores = score([t.tags for t in tweets], predicted, self.scheme)
-        print(json.dumps(scores.to_dict(), indent=2) if self.json else scores)
+        trained_on = (recorded_corpus(self.run) or {}).get("sha256")
+        of = {"corpus": corpus.name, "sha256": corpus.fingerprint(), "trained_on": trained_on, "split": self.split}
+        if self.json:
+            print(json.dumps({**of, **scores.to_dict()}, indent=2))
+        else:
+            print(f"{scores}\n({corpus.name}, {self.split} split; SHA-256 of the posts {of['sha256'][:12]})")
         return 0
 
 
@@ -201,6 +206,8 @@ class Predict(Posts):
     """Finds the crops of photos that have none, as `mgips crops` does; otherwise the whole photo stands in."""
     recipe: Literal["umgf", "hvpnet"] = "umgf"
     """What the detector looks for, see `mgips crops`."""
+    stream: bool = False
+    """Read the posts of FILE or --corpus one by one, for more than fit in memory: JSON Lines, Parquet, or by `datasets`."""
     pool: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """For a model that reads: what `mgips pool` wrote; otherwise RUN/pool.safetensors, or the posts' own pictures."""
     time: Annotated[float | None, tyro.conf.arg(metavar="DAYS")] = None
@@ -215,6 +222,7 @@ class Predict(Posts):
         from mgips.data.corpus import Tweet
         from mgips.data.load import load_corpus
         from mgips.data.pictures import open_picture
+        from mgips.data.streaming import stream_posts
         from mgips.data.twitter import ENDINGS
         from mgips.model.detector import load_detector
         from mgips.model.reading import Pool
@@ -226,12 +234,20 @@ class Predict(Posts):
             raise ConfigError("--image and --time belong to --text; in a file each post has its own.")
         if self.out is not None and self.posts is not None and self.out.resolve() == self.posts.resolve():
             raise ConfigError(f"{self.out} would be overwritten by its answers; name another file with --out.")
+        in_conll = self.out is not None and self.out.suffix in ENDINGS
+        if self.stream and (self.text is not None or in_conll):
+            raise ConfigError("--stream reads a FILE or --corpus and writes JSON Lines: name a .jsonl with --out.")
         if self.image is not None:
             open_picture(self.image)  # a photo that was asked for and cannot be read is an error here
         model = load_model(self.run)
-        if self.text is not None:
+        if self.image is not None and model.image_embedding is None:
+            raise ConfigError(f"{self.run} reads no pictures (variant text); leave --image out, or take another model.")
+        tweets: Iterable[Tweet]
+        if self.stream:
+            tweets = stream_posts(self.posts or self.corpus, self.split)
+        elif self.text is not None:
             tweet = Tweet.from_text(self.text, self.image)
-            tweets: Sequence[Tweet] = [tweet if self.time is None else dataclasses.replace(tweet, time=self.time)]
+            tweets = [tweet if self.time is None else dataclasses.replace(tweet, time=self.time)]
         elif self.posts is not None:
             if not self.posts.is_file():
                 raise DataError(f"{self.posts} is not a file here; name one with posts.")
@@ -240,8 +256,8 @@ class Predict(Posts):
             print(*heap.notes, sep="\n", end="\n" * bool(heap.notes), file=sys.stderr)
         else:
             tweets = load_corpus(str(self.corpus), self.root).splits[self.split]
-        tweets = [dataclasses.replace(tweet, tags=()) for tweet in tweets]
-        in_conll = self.out is not None and self.out.suffix in ENDINGS
+        if not self.stream:
+            tweets = [dataclasses.replace(tweet, tags=()) for tweet in tweets]
         if in_conll:  # what the format cannot hold is said before anything is computed
             conll(dataclasses.replace(tweet, tags=("O",) * len(tweet.words)) for tweet in tweets)
         pool: Any = None
@@ -249,25 +265,29 @@ class Predict(Posts):
             pool = Pool.load(self.pool)
         elif model.reader is not None:
             saved = self.run / "pool.safetensors"
-            pool = tweets if self.corpus is not None else Pool.load(saved) if saved.exists() else None
+            own = self.corpus is not None and not self.stream
+            pool = tweets if own else Pool.load(saved) if saved.exists() else None
         detector = None if self.detector is None else load_detector(self.detector)
         tagger = Tagger(model, pool, self.batch_size, detector, self.recipe)
         if self.out is not None and in_conll:
-            predicted = model.predict(tweets, self.batch_size, progress=True, pool=tagger.pool)
+            predicted = model.predict([*tweets], self.batch_size, progress=True, pool=tagger.pool)
+            count = len(predicted)
             write_conll(
                 [dataclasses.replace(t, tags=tuple(p)) for t, p in zip(tweets, predicted, strict=True)], self.out
             )
         else:
+            count = 0
             with contextlib.ExitStack() as stack:
                 file = None if self.out is None else stack.enter_context(writable(self.out))
                 for tweet, entities in tagger.stream(tweets, progress=file is not None):
+                    count += 1
                     given = {"text": tweet.text} if tweet.text else {"words": tweet.words}
                     row = {"id": tweet.id, **given, "spans": [dataclasses.asdict(entity) for entity in entities]}
                     print(json.dumps(row, ensure_ascii=False), file=file)
         for problem in tagger.problems:
             print(problem, file=sys.stderr)
         if self.out is not None:
-            print(f"{len(tweets):,} posts written to {self.out}")
+            print(f"{count:,} posts written to {self.out}")
             print(f"Next: {shlex.join(['mgips', 'inspect', str(self.run)])}")
         return 0
 
@@ -278,7 +298,7 @@ def writable(path: Path) -> TextIO:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("w", encoding="utf-8")
     except OSError as error:
-        raise DataError(f"{path} cannot be written ({error.strerror}).") from error
+        raise DataError(f"{path} cannot be written ({error.strerror}); give another place.") from error
 
 
 @dataclass(kw_only=True)
@@ -290,6 +310,8 @@ class Inspect:
     """Whose posts are shown; otherwise those that the model was trained and tested on."""
     root: Root = None
     """Where the Twitter folders are; otherwise $MGIPS_DATA, otherwise ./data."""
+    mined: Root = None
+    """What `mgips mine` has left of the test split: only the pictures that are looked at are read, and none are mined anew."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Where the notebook goes; otherwise inspect.ipynb in the run folder. One that you have edited stays as it is."""
     open: bool = True
@@ -307,7 +329,8 @@ class Inspect:
         model, _, place = load_with_place(self.run, self.corpus, self.root)
         root = data_root(self.root).resolve()  # a notebook runs in its own folder
         run = self.run.resolve() if self.run.exists() else self.run
-        asked_for = write_inspection(out, run, model, place, root)
+        mined = None if self.mined is None else self.mined.resolve()
+        asked_for = write_inspection(out, run, model, place, root, mined)
         print(f"The notebook: {out}")
         if not asked_for:
             print("It was edited and stays as it is. For a new one, remove it, or name another file with --out.")
@@ -369,24 +392,41 @@ class Mine(Posts):
     """How much to take for scores, as 500MB or 2GB; the result does not depend on it."""
     index: Literal["exact", "flat", "ivf", "ivfpq"] = "exact"
     """exact, or an index of FAISS (`mgips[faiss]`), whose recall is measured and printed."""
+    stream: bool = False
+    """Read the posts one by one, for a corpus larger than memory: JSON Lines, Parquet, or by `datasets` (--corpus)."""
+    num_workers: CountOrZero = 0
+    """Processes that decode the pictures; without --stream."""
     out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("mined")
     """Where it goes; `mgips.mining.MinedFolder` reads it, and so does pandas."""
 
     def __call__(self) -> int:
         from mgips.data.batch import TweetDataset
-        from mgips.mining import by_time, contrast_vectors, fingerprint, mine_into, save_mined
+        from mgips.data.streaming import stream_posts
+        from mgips.mining import by_time, contrast_vectors, encode_into, fingerprint, mine_into, save_mined
         from mgips.mining.approximate import mine_approximately
         from mgips.mining.split import settings_of
 
-        model, corpus = load(self.run, self.corpus, self.root)
-        tell_of(self.run, corpus)
-        data = TweetDataset(corpus.splits[self.split], model.batcher)
-        candidates, csls = settings_of(model, data)
-        bias = by_time(model, data)
-        if self.index != "exact" and (csls or bias is not None):
+        if self.stream:
+            if self.corpus is None:
+                raise ConfigError("--stream reads a corpus that is named: add --corpus FILE, FOLDER or hub:OWNER/NAME.")
+            model, posts = load_model(self.run), stream_posts(self.corpus, self.split)
+        else:
+            model, corpus = load(self.run, self.corpus, self.root)
+            tell_of(self.run, corpus)
+            posts = corpus.splits[self.split]
+        timed = model.reader is not None and model.reader.time is not None
+        if self.index != "exact" and (model.config.csls or timed):
             raise ConfigError("An index ranks by cosines alone, and this model does not; mine it with --index exact.")
-        vectors = contrast_vectors(model, data)
-        told = fingerprint(model, data, csls)
+        if isinstance(posts, Sequence):
+            data = TweetDataset(posts, model.batcher, workers=self.num_workers)
+            has_image, times, vectors = data.has_image, data, contrast_vectors(model, data)
+            told = fingerprint(model, data, settings_of(model, has_image)[1])
+        else:
+            data = encode_into(self.out / "vectors", model, posts, progress=True)
+            has_image, times, vectors = data.has_image, data.times, (data.texts, data.images)
+            told = "{weights} {settings}".format(**data.about)
+        candidates, csls = settings_of(model, has_image)
+        bias = by_time(model, times)
         if self.index == "exact":
             mine_into(self.out, *vectors, self.k, candidates, self.memory, csls, bias, progress=True, about=told)
         else:
@@ -461,7 +501,7 @@ class Split:
         for note in corpus.notes:
             print(note)
         if any(PICTURES_MISSING in note for note in corpus.notes):
-            raise DataError(f"{corpus.notes[0]} Put them there first: the splits would forget them.")
+            raise DataError(f"{corpus.notes[0]} Put them there first, or the splits are made without them.")
         tweets = [tweet for split in corpus.splits.values() for tweet in split]
         made = split_corpus(tweets, self.shares, False if self.mix_days else None, self.seed)
         for split, file in files.items():
@@ -639,7 +679,11 @@ def load_model(run: Path) -> MGIPS:
 
 
 def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus]:
-    """A trained model, and a corpus by name: the one it was trained on by default."""
+    """A trained model, and a corpus by name: the one it was trained on by default.
+
+    Raises:
+        ConfigError: none was named, and the run does not say which it was trained on, or that one has other posts by now.
+    """
     model, found, _ = load_with_place(run, corpus, root)
     return model, found
 
@@ -649,18 +693,29 @@ def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[M
     from mgips.data.load import load_corpus, loads_again, place_in
 
     model = load_model(run)
-    name = corpus or place_in(recorded_corpus(run) or {})
+    record = recorded_corpus(run) or {}
+    name = corpus or place_in(record)
     if name is None:
         raise ConfigError(f"{run} does not say what it was trained on; name a corpus with --corpus.")
     found = load_corpus(name, root)
+    before, now = record.get("sha256"), found.fingerprint()
+    if corpus is None and before not in (None, now):
+        raise ConfigError(
+            f"{run} was trained on other posts than {name} holds now (SHA-256 {str(before)[:12]}, now {now[:12]}); restore "
+            f"them, or take those of now on purpose: --corpus {shlex.quote(name)}."
+        )
     return model, found, loads_again(found) or name
 
 
 def tell_of(run: Path, corpus: Corpus) -> None:
     """Say on stderr what a number on this corpus rests on: that it is not the one trained on, and pictures that lack."""
-    trained_on = recorded_corpus(run)
-    if trained_on and trained_on["sha256"] != corpus.fingerprint():
-        print("Note: the run was not trained on these very posts; the corpus has another hash.", file=sys.stderr)
+    trained_on, now = recorded_corpus(run), corpus.fingerprint()
+    if trained_on and (before := trained_on.get("sha256")) != now:
+        print(
+            f"Note: {run} was not trained on these very posts, {corpus.name} (SHA-256 {now[:12]}), but on "
+            f"{trained_on.get('name')} ({str(before)[:12]}).",
+            file=sys.stderr,
+        )
     for note in corpus.notes if trained_on and [*corpus.notes] != trained_on.get("notes", [*corpus.notes]) else ():
         print(note, file=sys.stderr)
 

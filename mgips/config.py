@@ -229,6 +229,9 @@ class TrainConfig:
     accumulate: Count = 1
     """Batches per step, whose gradients are averaged. Each contrasts its own tweets alone, so that more of them save the
     memory of a larger batch but do not widen what is mined from."""
+    length_window: Count = 1
+    """Within so many batches of an epoch's shuffled order tweets are sorted by length and the batches shuffled again:
+    less padding, but other tweets meet in a batch and are contrasted. 1 leaves the order as it is."""
     gradient_checkpointing: bool = False
     """Compute the towers' layers a second time in the backward pass instead of keeping what they computed: the same
     gradients from less memory, in more time."""
@@ -267,7 +270,7 @@ class TrainConfig:
     log_every: Count = 20
     """Steps between reads of the loss: the only time a training step waits for the device."""
     num_workers: CountOrZero = 0
-    """DataLoader workers that assemble batches."""
+    """Processes that decode the pictures before training, and then assemble batches."""
     tensorboard: bool = False
     """Also log to TensorBoard in the run folder (needs the tensorboard package)."""
 

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+import unicodedata
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
@@ -55,7 +56,9 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         with replacing(path) as file:
             file.write(content)
     except (OSError, ValueError) as error:  # "." has no name
-        raise DataError(f"{path} cannot be written ({getattr(error, 'strerror', None) or error}).") from error
+        raise DataError(
+            f"{path} cannot be written ({getattr(error, 'strerror', None) or error}); give another place."
+        ) from error
 
 
 def hold(folder: Path, again: bool = False) -> BaseFileLock | None:
@@ -143,5 +146,7 @@ def _checksum(tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> str:
 
 
 def safe_name(name: str) -> bool:
-    """Whether a name from a data file may become part of a path: one plain component, nothing above it."""
-    return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0\r\n\t") and len(name) < 200
+    """Whether a name from a data file may become part of a path: one plain component, nothing above it, no blanks around
+    it, no control characters in it (a terminal would obey them) and no half characters."""
+    plain = not set(name) & set("/\\") and not any(unicodedata.category(c) in ("Cc", "Cs") for c in name)
+    return plain and name not in ("", ".", "..") and name == name.strip() and len(name) < 200

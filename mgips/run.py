@@ -17,20 +17,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import importlib.metadata
 import json
 import os
 import platform
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
-from accelerate.state import AcceleratorState
+from accelerate import Accelerator
 from filelock import BaseFileLock
 from torch import Tensor
 
@@ -42,6 +42,7 @@ from mgips.data.load import loads_again
 from mgips.errors import ConfigError, DataError, RunError
 from mgips.evaluate import Score
 from mgips.files import hold, let_go, read_tensors, replacing, with_checksum
+from mgips.launch import several
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.version import __version__
@@ -121,17 +122,13 @@ class RunFolder:
                 f"The run in {self.path} was started with {several(processes)}, and not with "
                 f"{now['device']['processes']}; resume it with as many, or choose another folder."
             )
-        before["corpus"], now["corpus"] = ({"sha256": told["corpus"].get("sha256")} for told in (before, now))
-        for part, defaults in (("corpus", {}), ("model", vars(ModelConfig())), ("train", vars(TrainConfig()))):
-            # A setting that the version which began the run did not have is as it was then, and one that changes no bit
-            # of the result may change.
-            told = json.loads(json.dumps(defaults)) | before[part]
-            differs = sorted(k for k in now[part] if told.get(k) != now[part][k] and k not in SAME_BITS)
-            if differs:
-                raise RunError(
-                    f"The run in {self.path} was started with another {part} ({', '.join(differs)}); "
-                    "resume it with the same settings, or choose another folder."
-                )
+        told, asked = ({"corpus": run["corpus"].get("sha256"), **settings(run)} for run in (before, now))
+        if differs := [name for name in asked if told.get(name) != asked[name]]:
+            changes = ", ".join(f"{name} was {_short(told.get(name))}, is {_short(asked[name])}" for name in differs)
+            raise RunError(
+                f"The run in {self.path} was started with other settings ({changes}); "
+                "resume it with the same, or choose another folder."
+            )
         (self.path / "stopped.json").unlink(missing_ok=True)  # written again if it happens again
         checkpoint = self.path / "checkpoint.pt"
         if not checkpoint.exists():
@@ -176,8 +173,10 @@ class RunFolder:
                 file.write(content) if isinstance(content, bytes) else content(file)
         except (OSError, RuntimeError) as error:  # torch.save reports a full disk as RuntimeError
             reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            full = getattr(error, "errno", errno.ENOSPC) in (errno.ENOSPC, errno.EDQUOT)
+            remedy = "free some space" if full else "make it writable"
             raise RunError(
-                f"{target} could not be written ({reason}). What was saved before is unharmed; free some space and resume."
+                f"{target} could not be written ({reason}). What was saved before is unharmed; {remedy} and resume."
             ) from error
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
@@ -263,71 +262,6 @@ def describe_run(corpus: Corpus, model: MGIPS, config: TrainConfig, accelerator:
     }
 
 
-def fresh_accelerator(config: TrainConfig) -> Accelerator:
-    """An accelerator for this run. Accelerate keeps one state per process; a second run in the same notebook must not
-    inherit the first one's precision or device.
-
-    Raises:
-        ConfigError: a launch of several processes in which this one is alone.
-    """
-    if PartialState._shared_state and PartialState().num_processes == 1:
-        AcceleratorState._reset_state(reset_partial_state=True)
-    asked = launched()
-    # Accelerate alone lets several processes without a GPU run as if each were the only one.
-    accelerator = Accelerator(
-        mixed_precision=config.precision, cpu=config.cpu or (asked > 1 and not torch.cuda.is_available())
-    )
-    if accelerator.num_processes != asked:
-        raise ConfigError(
-            f"{several(asked)} were launched, but this one does not find the others, and would train alone into the "
-            "same folder; start them with torchrun --nproc-per-node N -m mgips train …"
-        )
-    return accelerator
-
-
-LAUNCHERS = {
-    "WORLD_SIZE": "LOCAL_RANK",
-    "PMI_SIZE": "PMI_RANK",
-    "OMPI_COMM_WORLD_SIZE": "OMPI_COMM_WORLD_RANK",
-    "MV2_COMM_WORLD_SIZE": "MV2_COMM_WORLD_RANK",
-}
-"""What torchrun, and MPI's launchers, say to each process: how many there are, and which it is."""
-
-
-def launched() -> int:
-    """How many processes this launch has, by what the launcher left in the environment.
-
-    Raises:
-        ConfigError: several were asked for, and they cannot find each other or are not there.
-    """
-    for size, rank in LAUNCHERS.items():
-        count = os.environ.get(size, "")
-        if count.isdigit():
-            if int(count) > 1 and rank not in os.environ:
-                raise ConfigError(
-                    f"{size} is {count}, but {rank} does not say which of them this process is; "
-                    f"start all with torchrun --nproc-per-node N -m mgips train …, or unset {size}."
-                )
-            return int(count)
-    if "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_PORT" in os.environ:
-        raise ConfigError(
-            "accelerate launch was asked for several processes and started one, as it does without GPUs; "
-            "give it --multi_gpu too (it starts them on CPUs as well), or use torchrun --nproc-per-node N -m mgips train …"
-        )
-    tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
-    if tasks.isdigit() and int(tasks) > 1:
-        raise ConfigError(
-            f"srun started {tasks} tasks that do not know of each other; let it start one torchrun a node "
-            "(srun --ntasks-per-node 1 torchrun …)."
-        )
-    return 1
-
-
-def several(count: int) -> str:
-    """A number of processes in words."""
-    return f"{count} process{'es' if count > 1 else ''}"
-
-
 def best_device() -> str:
     """Where to compute here: "cuda" where there is a GPU, otherwise "cpu"."""
     return "cuda" if torch.cuda.is_available() else "cpu"
@@ -343,6 +277,18 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run was made with, as JSON has them, by its record's "model" and "train"; without those that change
+    no bit of its result. One that the version which began the run did not have is as it was then: the default."""
+    whole = {**vars(ModelConfig()), **record["model"], **vars(TrainConfig()), **record["train"]}
+    return json.loads(json.dumps({name: value for name, value in whole.items() if name not in SAME_BITS}))
+
+
+def _short(value: Any) -> str:
+    """A setting's value as a message has it; of a hash the beginning."""
+    return value[:12] if isinstance(value, str) and len(value) == 64 else json.dumps(value, ensure_ascii=False)
 
 
 def rng_state() -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from tqdm.auto import tqdm
 
 from mgips.config import Count, check
-from mgips.data.batch import TweetDataset
+from mgips.data.batch import Batcher, TweetDataset
 from mgips.data.corpus import Picture, Tweet
 from mgips.data.pictures import open_picture
 from mgips.data.spans import spans
@@ -81,7 +81,7 @@ class Tagger:
         self.detector = detector
         self.recipe = make_recipe(recipe, detector, self.model.config.types) if detector is not None else None
         self.problems: list[str] = []
-        """Pictures that could not be read so far, one sentence each."""
+        """What was not read so far, one sentence each: pictures, and words past the model's `max_length`."""
 
     def __call__(
         self, posts: str | Tweet | Iterable[str | Tweet], image: Picture | None = None
@@ -117,9 +117,22 @@ class Tagger:
             while some := list(itertools.islice(rest, BATCHES * self.batch_size)):
                 if self.detector is not None and self.recipe is not None:
                     some = cropped(some, self.detector, self.recipe)
-                data = TweetDataset(some, self.model.batcher, progress=False)
+                # Of a stream neither the words nor the pictures are kept, as there may be any number.
+                batcher = (
+                    self.model.batcher
+                    if total is not None
+                    else Batcher(self.model.batcher.tokenizer, self.model.config)
+                )
+                data = TweetDataset(some, batcher, progress=False, keep=total is not None)
                 if data.crops is not None:
                     self.problems += data.crops.problems
+                config = self.model.config
+                for tweet, encoded in zip(some, data.encoded, strict=True):
+                    if not config.overlap and (past := len(tweet.words) - len(encoded.first)):
+                        self.problems.append(
+                            f"Post {tweet.id}: the last {past:,} of {len(tweet.words):,} words lie past the {config.max_length} "
+                            "word pieces that this model reads, and no entity is found there; split the post, or train with --overlap."
+                        )
                 for tweet, row in zip(some, self.model.tagged(data, self.batch_size, self.pool), strict=True):
                     yield tweet, _entities(tweet, row)
                 bar.update(len(some))

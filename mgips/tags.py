@@ -52,7 +52,7 @@ def check_types(types: Sequence[str]) -> None:
         if not isinstance(kind, str) or not TAG.fullmatch(f"B-{kind}"):
             raise ConfigError(f"The entity type {kind!r} is empty or holds a blank; name it by one word.")
     if len(set(types)) < len(types):
-        raise ConfigError(f"An entity type stands twice among {', '.join(types)}; name each once.")
+        raise ConfigError(f"An entity type is listed twice in {', '.join(types)}; name each once.")
 
 
 def to_bio(sequences: Sequence[Sequence[str]]) -> list[tuple[str, ...]]:

@@ -34,9 +34,10 @@ from mgips.data.corpus import Corpus
 from mgips.data.windows import in_windows
 from mgips.errors import ConfigError, MGIPSError, RunError
 from mgips.evaluate import split_score
+from mgips.launch import fresh_accelerator
 from mgips.model.mgips import MGIPS, Loss
 from mgips.model.reading import Pool, gathered, joined
-from mgips.run import Run, RunFolder, describe_run, fresh_accelerator, rng_state, set_rng
+from mgips.run import Run, RunFolder, describe_run, rng_state, set_rng
 
 
 def train(
@@ -129,7 +130,10 @@ class Trainer:
         splits, overlap = dict(corpus.splits), self.model.config.overlap
         if overlap:
             splits["train"] = tuple(in_windows(corpus.train, self.model.batcher, overlap))
-        self.data = {name: TweetDataset(split, self.model.batcher, progress) for name, split in splits.items()}
+        self.data = {
+            name: TweetDataset(split, self.model.batcher, progress, config.num_workers)
+            for name, split in splits.items()
+        }
         self.steps_per_epoch = math.ceil(len(self._epoch_batches(0)) / config.accumulate)
         total = self.steps_per_epoch * config.epochs
         optimizer = torch.optim.AdamW(parameter_groups(self.model, config))
@@ -295,9 +299,12 @@ class Trainer:
 
     def _epoch_batches(self, epoch: int) -> list[list[int]]:
         """This process's batches of one epoch: a pure function of the seed, so that a resumed run draws the same."""
-        size, ranks, rank = self.config.batch_size, self.accelerator.num_processes, self.accelerator.process_index
+        config, data = self.config, self.data["train"]
+        size, ranks, rank = config.batch_size, self.accelerator.num_processes, self.accelerator.process_index
         # With several processes every batch is full, so that all of them contrast equally many tweets.
-        whole = training_batches(self.data["train"].tweets, size * ranks, self.config.seed, epoch, drop_last=ranks > 1)
+        whole = training_batches(
+            data.tweets, size * ranks, config.seed, epoch, ranks > 1, data.lengths, config.length_window
+        )
         return [batch[rank * size : (rank + 1) * size] for batch in whole]
 
     def _next_batches(self) -> list[Batch]:
@@ -531,9 +538,9 @@ class LossGuard:
                 self.found = {"what": what, "value": str(value), "losses": losses, "tweets": ids}
                 self.after = len(values) - 1 - place
                 raise RunError(
-                    f"The {what} became {value} on the batch of tweets {', '.join(ids)}. An earlier checkpoint is kept, "
-                    "but to resume from it repeats this, for the settings stay the same: start another run with lower "
-                    "learning rates, or look at these tweets."
+                    f"The {what} became {value} on the batch of tweets {', '.join(ids)}. Resuming from an earlier "
+                    "checkpoint would repeat this, for the settings stay the same: start another run with lower learning "
+                    "rates, or look at these tweets."
                 )
         self.waiting.clear()
         return sum(loss for loss, _ in values) / len(values)

@@ -4,10 +4,12 @@ import dataclasses
 import io
 import json
 from collections.abc import Iterable
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import torch
+from hypothesis import strategies as st
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -213,3 +215,82 @@ def assert_apart_on_the_page(figure: Figure, artists: Iterable[Artist]) -> None:
         assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1, artist
         assert not [other for other, place in seen if box.overlaps(place)], artist
         seen.append((artist, box))
+
+
+class _Structure(HTMLParser):
+    """What a page is made of, apart from its text: tags with their attributes' names, comments, declarations."""
+
+    VOID = ("meta", "img", "br", "hr", "input", "link")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[str] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        assert len(set(names)) == len(names), f"an attribute stands twice in {tag}"
+        self.parts.append(f"<{' '.join([tag, *names])}>")
+        self.texts += [value or "" for _, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert tag in self.VOID, f"<{tag}/> stays open"
+        self.handle_starttag(tag, attrs)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        self.parts.append(f"</{tag}>")
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.parts.append("comment")
+
+    def handle_decl(self, decl: str) -> None:
+        self.parts.append(f"<!{decl}>")
+
+    def handle_pi(self, data: str) -> None:
+        self.parts.append("<?")
+
+    def unknown_decl(self, data: str) -> None:
+        self.parts.append("<![")
+
+
+def structure(page: str) -> tuple[list[str], str]:
+    """The elements of a piece of HTML that is well formed, and all text in it, in elements and attributes."""
+    parser = _Structure()
+    parser.feed(page)
+    parser.close()
+    assert not parser.open, f"{parser.open} are not closed"
+    assert not set(page) & {*map(chr, (*range(9), 11, *range(14, 32), *range(127, 160), *range(0xD800, 0xE000)))}
+    return parser.parts, "".join(parser.texts)
+
+
+HOSTILE = st.lists(
+    st.sampled_from(
+        [*"<>&\"'`=/!-;#%$[](){}\\ax1é😍", "\0", "\x1b", "\x85", "\ue000", "\ue001", "\ufffe", "\u202e"]
+        + [
+            "<script>",
+            "</script>",
+            "<b>",
+            "</b>",
+            "</div>",
+            "<!--",
+            "-->",
+            "]]>",
+            "{{",
+            "}}",
+            "{%",
+            "javascript:",
+            "&lt;",
+        ]
+        + ["<img/src=x/onerror=alert(1)>", "<a/href=javascript:alert(1)>", "onload=", "</title>", "</textarea>", "<br"]
+    ),
+    min_size=1,
+    max_size=9,
+).map("".join)
+"""Text without blanks that would be more than text on a page that forgets to escape it."""

@@ -385,7 +385,7 @@ def test_edges_between_pixels_are_rounded_as_pillow_does():
     assert np.array_equal(open_picture(Cropped(image, (1.4, 2.6, 30.5, 40.51))), image.crop((1.4, 2.6, 30.5, 40.51)))
     assert np.array_equal(open_picture(Cropped(image, (-np.inf, 3, np.inf, 9))), image.crop((0, 3, 80, 9)))
     for box in ((3, 3, 3.2, 9), (5, 5, 4, 9), (float("nan"), 0, float("nan"), 9)):
-        with pytest.raises(DataError, match="mend the box"):
+        with pytest.raises(DataError, match="correct the box"):
             open_picture(Cropped(image, box))
 
 
@@ -462,7 +462,7 @@ def test_unreadable_photos_and_empty_boxes_fall_back(tmp_path):
     assert np.array_equal(found[0][0], np.asarray(default_image(16)))
     assert np.array_equal(found[1][0], square(photo(0)))
     first, second = found.problems
-    assert "bad.jpg is no picture" in first and "good.png is 80 × 60 pixels" in second
+    assert "bad.jpg is not a picture" in first and "good.png is 80 × 60 pixels" in second
 
 
 # ---- files of boxes ----
@@ -547,9 +547,9 @@ GOOD = '{"id": "1", "picture": "1.jpg", "boxes": [{"box": [0, 0, 5, 5]}]}'
 @pytest.mark.parametrize(
     ("line", "part"),
     [
-        ("{", "no line of JSON"),
-        ("[" * 100_000, "no line of JSON"),
-        ('"\udcff"', "no line of JSON"),
+        ("{", "not a line of JSON"),
+        ("[" * 100_000, "not a line of JSON"),
+        ('"\udcff"', "not a line of JSON"),
         ("[1]", "expected an object with id, picture and boxes"),
         ('{"id": "1", "boxes": []}', "expected an object with id, picture and boxes"),
         ('{"recipe": {}}', "expected an object with id, picture and boxes"),
@@ -662,7 +662,7 @@ def test_boxes_made_by_hand_are_read_with_the_corpus(bare):
     path.write_text(path.read_text(encoding="utf-8-sig").replace("[0, 0, 20, 20]", "[0, 0, 20, 21]"))
     assert len(prints | {load_corpus(bare).fingerprint()}) == 3
     path.write_text("{")
-    with pytest.raises(DataError, match=r"boxes\.jsonl:1: this is no line of JSON"):
+    with pytest.raises(DataError, match=r"boxes\.jsonl:1: this is not a line of JSON"):
         load_corpus(bare)
 
 

@@ -329,8 +329,8 @@ def test_the_recall_table_compares_systems_on_the_same_posts():
     [
         ("ids.csv", None, "ids.csv cannot be read"),
         ("ids.csv", b"\xff\xfe\x00", "ids.csv cannot be read"),
-        ("ids.csv", b"name\n1\n", "ids.csv is no table of GMNER's"),
-        ("boxes.csv", b"id,name\n1\n", "boxes.csv is no table of GMNER's"),
+        ("ids.csv", b"name\n1\n", "ids.csv is not a table of GMNER's"),
+        ("boxes.csv", b"id,name\n1\n", "boxes.csv is not a table of GMNER's"),
         ("boxes.csv", b"id,name\n77,Rome\n", "marks the post '77', which ids.csv does not list"),
     ],
 )

@@ -15,17 +15,19 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from builders import tiny_model
+from builders import picture, tiny_model
 
 import mgips.cli as cli
 from mgips.cli import main, train_defaults
 from mgips.config import PRESETS, VARIANTS, preset
 from mgips.data.load import load_corpus
+from mgips.data.tinytweets.posts import tinytweets
 from mgips.lab.grids import GRIDS
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool
 from mgips.model.shipped import shipped
+from mgips.training import train
 
 QUICK = ["--epochs", "1", "--hidden-size", "16", "--intermediate-size", "32", "--num-heads", "2", "--batch-size", "8"]
 
@@ -53,6 +55,53 @@ def test_a_run_from_training_to_prediction(disk, tmp_path, capsys):
     assert main(["predict", run, "--corpus", str(disk), "--out", str(tmp_path / "out.txt")]) == 0
     capsys.readouterr()
     assert (tmp_path / "out.txt").read_text().count("IMGID:") == 8
+
+
+def test_a_number_says_of_which_posts_it_is_and_other_posts_are_taken_on_purpose_only(disk, tmp_path, capsys):
+    run = str(tmp_path / "run")
+    assert main(["train", "--corpus", str(disk), "--preset", "tiny", run, *QUICK]) == 0
+    trained_on = load_corpus(disk).fingerprint()
+    capsys.readouterr()
+    assert main(["evaluate", run, "--json"]) == 0
+    told, err = capsys.readouterr()
+    own = {"corpus": "invented", "sha256": trained_on, "trained_on": trained_on, "split": "test"}
+    assert json.loads(told) | own == json.loads(told) and not err.startswith("Note:")
+
+    file = disk / "test.txt"
+    file.write_text(file.read_text(encoding="utf-8").replace("B-PER", "B-ORG", 1), encoding="utf-8")
+    now = load_corpus(disk).fingerprint()
+    for command in (
+        ["evaluate", run],
+        ["probe", run],
+        ["mine", run, "--k", "2", "--out", str(tmp_path / "mined")],
+        ["inspect", run, "--no-open"],
+    ):
+        assert main(command) == 2, command
+        err = capsys.readouterr().err
+        assert trained_on[:12] in err and now[:12] in err and "\n" not in err.strip(), command
+    remedy = shlex.split(err.rpartition(": ")[2].strip().removesuffix("."))  # as it is printed
+    assert main(["evaluate", run, "--json", *remedy]) == 0
+    told, err = capsys.readouterr()
+    assert {**json.loads(told), "sha256": now, "trained_on": trained_on} == json.loads(told) and now != trained_on
+    assert "not trained on these very posts" in err and now[:12] in err and trained_on[:12] in err
+    assert main(["evaluate", run, *remedy]) == 0
+    assert f"(invented, test split; SHA-256 of the posts {now[:12]})" in capsys.readouterr().out
+
+    file.write_text(file.read_text(encoding="utf-8").replace("B-ORG", "B-club"), encoding="utf-8")
+    for command in ("evaluate", "probe"):  # labels that the model cannot give
+        assert main([command, run, *remedy]) == 2
+        assert "has the tag 'B-club', and this model's entity types are PER, LOC, ORG, MISC" in capsys.readouterr().err
+
+
+def test_a_corpus_drawn_in_python_is_not_taken_for_another_one(tmp_path, capsys):
+    posts = tinytweets(1, sizes=(48, 8, 8))
+    train(posts, *preset("tiny", "text", epochs=1), tmp_path / "run", progress=False)
+    assert main(["evaluate", str(tmp_path / "run")]) == 2
+    assert "was trained on other posts than tinytweets holds now" in capsys.readouterr().err
+    place = "tinytweets:seed=1,train=48,dev=8,test=8"
+    assert main(["evaluate", str(tmp_path / "run"), "--corpus", place, "--json"]) == 0
+    told, err = capsys.readouterr()
+    assert json.loads(told)["sha256"] == posts.fingerprint() and "not trained on" not in err
 
 
 @pytest.fixture(scope="module")
@@ -143,14 +192,19 @@ def test_mistakes_with_pools_are_one_message(reading_run, tmp_path, capsys):
         (["train", "--k", "0"], "k is 0"),
         (["train", "--corpus", "twitter1999"], "There is no corpus 'twitter1999'"),
         (["train", "--corpus", "twitter2015", "--root", "nowhere"], "Put them here"),
-        (["evaluate", "no-such-run"], "no-such-run is no folder here, and could not be fetched"),
+        (["evaluate", "no-such-run"], "no-such-run is not a folder here, and could not be fetched"),
         (["predict", "run"], "Give one of: a FILE of posts, --text"),
         (["predict", "run", "--text", "hello", "--image", "no.jpg"], "no.jpg is not there"),
+        (
+            ["predict", "tiny-text", "--text", "hello", "--image", "a.png"],
+            "tiny-text reads no pictures (variant text); leave",
+        ),
     ],
 )
 def test_mistakes_are_one_message_and_status_2(arguments, message, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    picture(0).save("a.png")
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert message in error and error.startswith("mgips: ") and "Traceback" not in error
@@ -158,7 +212,7 @@ def test_mistakes_are_one_message_and_status_2(arguments, message, capsys, monke
 
 def test_a_folder_without_a_model_is_one_message(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path), "--corpus", "tinytweets"]) == 2
-    assert "no saved model" in capsys.readouterr().err
+    assert "not a saved model" in capsys.readouterr().err
     tiny_model().save_pretrained(tmp_path / "saved")
     assert main(["evaluate", str(tmp_path / "saved")]) == 2
     assert "--corpus" in capsys.readouterr().err
@@ -267,10 +321,11 @@ LONG = "x" * 300
 def test_a_name_that_is_too_long_is_one_sentence(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    (tmp_path / "posts.jsonl").write_text(json.dumps({"text": "Ada", "image": LONG}))
+    (tmp_path / "posts.jsonl").write_text('{"text": "Bob"}\n' + json.dumps({"text": "Ada", "image": LONG}))
     assert main(arguments) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("mgips: ") and LONG in told and "File name too long" in told
+    assert ("posts.jsonl" in arguments) == told.startswith('mgips: posts.jsonl:2: "image" is x')
 
 
 def test_an_argument_with_nul_is_one_sentence(capsys):
@@ -288,7 +343,7 @@ def test_a_folder_where_a_file_belongs_is_one_sentence(tmp_path, monkeypatch, ca
         (["predict", "tiny-text", "f.jsonl"], "f.jsonl is not a file here"),
         (["predict", "tiny-text", *posts, "--out", "f.jsonl"], "f.jsonl cannot be written"),
         (["predict", "tiny-text", *posts, "--out", "f.txt"], "f.txt cannot be written"),
-        (["predict", "tiny-text", "--text", "Ada", "--image", "f.txt"], "f.txt is no file"),
+        (["predict", "tiny-text", "--text", "Ada", "--image", "f.txt"], "f.txt is not a file"),
         (["predict", "tiny-reads", "--text", "Ada", "--pool", "f.txt"], "f.txt"),
         (["predict", "tiny-reads", "--text", "Ada", "--pool", LONG], LONG),
         (["inspect", "tiny-text", "--no-open", *posts, "--out", "f.ipynb"], "f.ipynb is not a notebook"),

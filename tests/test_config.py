@@ -46,7 +46,7 @@ MODEL = {
 }
 TRAIN = {
     **names("epochs", int, 1, 1_000_000),
-    **names("batch_size accumulate log_every", int, 1, INF),
+    **names("batch_size accumulate log_every length_window", int, 1, INF),
     **names("patience ips_warmup memory checkpoint_every num_workers", int, 0, INF),
     **names("seed", int, 0, 2**32),
     **names("lr_text lr_image lr_fusion lr_contrast lr_head weight_decay max_grad_norm", float, 0, INF),

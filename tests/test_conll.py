@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mgips.data.conll import read_conll, write_conll
 from mgips.data.corpus import Tweet
+from mgips.data.load import load_corpus
 from mgips.errors import DataError
 from mgips.files import safe_name, write_atomically
 from mgips.tags import TAG, tag_set, to_bio
@@ -63,6 +64,7 @@ def test_only_a_newline_ends_a_line(tmp_path):
         ("IMGID:/etc/passwd\na\tO\n", 1, "not a plain file name"),
         ("IMGID:a\\b\na\tO\n", 1, "not a plain file name"),
         ("IMGID:..\na\tO\n", 1, "not a plain file name"),
+        ("IMGID:\x1b[2J\na\tO\n", 1, "not a plain file name"),
         (b"IMGID:1\na\tO\nb\x00c\tO\n", 3, "NUL byte"),
         ("IMGID:1\ncafé\tO\n".encode("latin-1"), 2, "not UTF-8"),
         ("IMGID:1\na\tO\n".encode("utf-16-le"), 1, "NUL byte; this is not a text file in UTF-8"),
@@ -73,6 +75,21 @@ def test_refusals_name_file_line_and_reason(tmp_path, content, line, message):
     with pytest.raises(DataError) as caught:
         read_conll(path)
     assert str(caught.value).startswith(f"{path}:{line}: ") and message in str(caught.value)
+
+
+def test_blanks_around_an_id_are_not_part_of_it(tmp_path):
+    (tweet,) = read_conll(write(tmp_path, "IMGID: 12 \na\tO\n"))
+    assert tweet.id == "12"
+    with pytest.raises(DataError, match="needs a plain id"):
+        write_conll([Tweet(" 12", ("a",), ("O",))], tmp_path / "out.txt")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train.txt")
+    for place in (tmp_path / "train.txt", tmp_path):
+        with pytest.raises(DataError):
+            load_corpus(place)
 
 
 @pytest.mark.parametrize("content", ["", "\n\n\n"])

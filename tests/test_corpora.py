@@ -696,7 +696,7 @@ def test_predicting_notes_what_cannot_be_read(tmp_path, capsys):
     file = lines(tmp_path / "posts.jsonl", {"text": "Ada sings", "image": "x.png"}, {"words": ["Ada", "sings"]})
     assert main(["predict", "tiny-full", str(file)]) == 0
     told = capsys.readouterr()
-    assert "x.png is no picture" in told.err
+    assert "x.png is not a picture" in told.err
     first, second = map(json.loads, told.out.splitlines())
     assert first["text"] == "Ada sings" and second["words"] == ["Ada", "sings"]
     assert main(["predict", "tiny-full", str(tmp_path / "none.jsonl")]) == 2

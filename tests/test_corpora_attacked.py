@@ -7,7 +7,7 @@ import types
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from test_corpora import lines, table
 
@@ -420,6 +420,7 @@ HOSTILE = st.sampled_from(
 
 
 @given(st.lists(HOSTILE, max_size=30).map("".join))
+@example("_" * 9000)
 def test_no_text_takes_long_or_loses_characters(text):
     """Hypothesis ends a case that takes longer than 0.2 s."""
     assert "".join(word for word, _ in words_of(text)) == "".join(text.split())

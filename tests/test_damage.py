@@ -1,6 +1,7 @@
 """What was saved and then changed: named and refused, or read as it was. Never another answer."""
 
 import contextlib
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -88,15 +89,15 @@ def test_damaged_weights_are_refused(saved, tmp_path_factory, damage):
 @given(st.sampled_from(["config.json", "tokenizer.json", "tokenizer_config.json"]), damages())
 @settings(max_examples=40, deadline=None)
 def test_a_damaged_folder_is_one_sentence(saved, tmp_path_factory, name, damage):
-    run, _ = saved
+    run, said = saved
     folder = copied(run, tmp_path_factory.getbasetemp() / "folder")
     (folder / name).write_bytes(damage((folder / name).read_bytes()))
     try:
-        said = answers(MGIPS.from_pretrained(folder))  # a flipped bit of a name, say, may leave it a model
+        model = MGIPS.from_pretrained(folder)
     except MGIPSError as error:
         assert str(folder) in str(error) and "\n" not in str(error)
     else:
-        assert len(said) == len(corpus().test)
+        assert answers(model) == said
 
 
 @pytest.mark.parametrize(
@@ -139,6 +140,51 @@ def test_what_a_model_cannot_have_been_saved_with_is_refused(saved, tmp_path):
     assert "this version of mgips does not know" in told({**described, "model": {**without, "strange": 1}})
     assert "another vocabulary" in told({**described, "vocabulary": "0" * 16})
     assert "tags that are not those of its types" in told({**described, "tags": described["tags"][:-1]})
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(ModelConfig)])
+def test_a_setting_that_is_missing_is_not_taken_for_the_default(saved, tmp_path, field):
+    folder = copied(saved[0], tmp_path / "run")
+    described = json.loads((folder / "config.json").read_text())
+    del described["model"][field]
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(RunError, match=r"config.json"):
+        MGIPS.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_a_missing_file_of_the_tokenizer_is_one_sentence(saved, tmp_path, name):
+    folder = copied(saved[0], tmp_path / "run")
+    (folder / name).unlink()
+    with pytest.raises(RunError, match=r"save the model again"):
+        MGIPS.from_pretrained(folder)
+
+
+def test_a_changed_number_that_fits_the_weights_is_refused_and_an_older_model_is_loaded(saved, tmp_path):
+    folder = copied(saved[0], tmp_path / "run")
+    described = json.loads((folder / "config.json").read_text())
+    described["encoders"]["text"]["layer_norm_eps"] = 1e-2  # would change every answer
+    (folder / "config.json").write_text(json.dumps(described))
+    with pytest.raises(RunError, match=r"config.json was changed after the model was saved; restore it, or save"):
+        MGIPS.from_pretrained(folder)
+    shutil.copy(saved[0] / "config.json", folder)
+    pieces = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(
+        pieces.replace('"continuing_subword_prefix":"##"', '"continuing_subword_prefix":"#!"').replace(
+            '"continuing_subword_prefix": "##"', '"continuing_subword_prefix": "#!"'
+        )
+    )
+    assert (folder / "tokenizer.json").read_text() != pieces
+    with pytest.raises(RunError, match=r"tokenizer.json was changed after the model was saved"):
+        MGIPS.from_pretrained(folder)
+    (folder / "tokenizer.json").write_text(pieces)
+    older = {
+        name: value
+        for name, value in json.loads((folder / "config.json").read_text()).items()
+        if name not in ("sha256", "files")
+    }
+    (folder / "config.json").write_text(json.dumps(older))
+    assert answers(MGIPS.from_pretrained(folder)) == saved[1]
 
 
 def test_weights_that_are_not_finite_are_refused(saved, tmp_path):

@@ -143,7 +143,7 @@ def test_json_and_exit_status(healthy, tmp_path, capsys, monkeypatch):
 
 def test_a_loss_that_is_no_number(tmp_path):
     corpus = colours(pictures=False)
-    with pytest.raises(RunError, match="repeats this") as error:
+    with pytest.raises(RunError, match="would repeat this") as error:
         mgips.train(corpus, text_only(), settings(**rates(1e4)), tmp_path / "run", progress=False)
     found = findings(tmp_path / "run", corpus)
     end = found["end of the run"]

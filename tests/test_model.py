@@ -413,7 +413,7 @@ def test_saving_goes_through_the_hub_mixin(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_holds_no_model_is_refused(tmp_path):
-    with pytest.raises(RunError, match="no saved model"):
+    with pytest.raises(RunError, match="not a saved model"):
         MGIPS.from_pretrained(tmp_path)
     tiny_model().save_pretrained(tmp_path)
     told = json.loads((tmp_path / "config.json").read_text())

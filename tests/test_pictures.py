@@ -1,10 +1,15 @@
 """Pictures of every kind and every kind of damage; crops; the crop cache."""
 
+import fcntl
 import multiprocessing
 import os
 import pickle
 import resource
+import signal
 import struct
+import subprocess
+import sys
+import time
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -202,7 +207,7 @@ def test_each_kind_of_damage_is_one_sentence_that_names_the_file(tmp_path):
 
 def test_folders_and_bad_paths_are_no_pictures(tmp_path):
     for path in (tmp_path, tmp_path / "a\0b.jpg", Path(os.devnull)):
-        with pytest.raises(DataError, match="is no file"):
+        with pytest.raises(DataError, match="is not a file"):
             open_picture(path)
 
 
@@ -353,7 +358,7 @@ def check(cache: CropCache, tweets: list[Tweet], size: int = 16) -> None:
 
 def test_the_cache_holds_every_tweets_crops(tweets, cache):
     check(cache, tweets)
-    assert isinstance(cache.pixels, np.memmap) and not cache.pixels.flags.writeable
+    assert isinstance(cache.pixels(0), np.memmap) and not cache.pixels(0).flags.writeable
     assert cache.has_image.dtype == bool and cache.has_image.tolist() == [True] * 8 + [False] * 3
     assert len(cache.problems) == 1 and "cut.png" in cache.problems[0]
 
@@ -394,7 +399,7 @@ def test_tweets_with_the_same_pictures_share_a_row(tmp_path):
     tweets = [tweet(0, path), tweet(1), tweet(2, copy), tweet(3), tweet(4, path, [copy]), tweet(5, Flat((1, 2, 3)))]
     tweets += [tweet(i) for i in range(6, 2000)] + [tweet(2000, tmp_path / "no.jpg"), tweet(2001, tmp_path / "no2.jpg")]
     cache = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False)
-    assert cache.rows[:6].tolist() == [0, 1, 0, 1, 2, 3] and len(cache.pixels) == 5
+    assert cache.rows[:6].tolist() == [0, 1, 0, 1, 2, 3] and len(cache.pixels(0)) == 5
     (file,) = (tmp_path / "c").iterdir()
     assert file.stat().st_size < 5 * 3 * 16 * 16 * 3 + 500
     assert [line.split(" ")[0] for line in cache.problems] == [str(tmp_path / "no.jpg"), str(tmp_path / "no2.jpg")]
@@ -475,7 +480,7 @@ def test_a_folder_that_cannot_be_written(tweets, tmp_path):
     with pytest.warns(UserWarning, match="cannot be written.*stay in memory") as caught:
         cache = crop_cache(tweets, size=16, folder=tmp_path / "file" / "c", progress=False)
     assert len(caught) == 1 and caught[0].filename == __file__
-    assert not isinstance(cache.pixels, np.memmap) and not cache.pixels.flags.writeable
+    assert not isinstance(cache.pixels(0), np.memmap) and not cache.pixels(0).flags.writeable
     check(cache, tweets)
 
 
@@ -498,16 +503,107 @@ def test_a_disk_that_fills_up_leaves_no_part_of_a_file(tweets, tmp_path):
     check(cache, tweets)
 
 
-def test_what_a_killed_build_left_is_swept_after_a_day(tmp_path):
+def test_what_a_killed_build_left_is_swept(tmp_path):
     folder = tmp_path / "c"
     folder.mkdir()
-    old, new, other = (folder / name for name in ("a.crops.1.part", "b.crops.2.part", "notes.txt"))
-    for path in (old, new, other):
+    old, dead, running, new = (folder / f"{name}.crops.1.part" for name in ("a", "b", "c", "d"))
+    other = folder / "notes.txt"
+    for path in (old, dead, running, new, other):
         path.write_text("x")
-    for path in (old, other):
-        os.utime(path, (0, 0))
-    crop_cache([tweet(0, noise())], size=8, folder=folder, progress=False)
-    assert not old.exists() and new.exists() and other.exists()
+    for path, age in ((old, 90_000), (dead, 60), (running, 60), (other, 90_000)):
+        os.utime(path, (time.time() - age,) * 2)
+    with open(running) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        crop_cache([tweet(0, noise())], size=8, folder=folder, progress=False)
+    assert not old.exists() and not dead.exists(), "nobody writes these"
+    assert running.exists() and new.exists() and other.exists()
+
+
+@pytest.fixture
+def in_shards(monkeypatch):
+    """Shards of two rows, two of which are mapped at once."""
+    monkeypatch.setattr(crops_module, "SHARD", 2 * 3 * 16 * 16 * 3 + 1)
+    monkeypatch.setattr(crops_module, "MAPPED", 2)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.usefixtures("in_shards")
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_shards_hold_the_same_whoever_decodes_them(tweets, tmp_path, workers):
+    made = crop_cache(tweets, size=16, folder=tmp_path / "c", progress=False, workers=workers)
+    check(made, tweets)
+    assert len(made.shards) == 5 and len(made._mapped) == 2  # 10 distinct rows
+    assert np.array_equal(made[::-1], made[:][::-1]) and made[7].shape == (3, 16, 16, 3)
+    received = pickle.loads(pickle.dumps(made))
+    assert not received._mapped and np.array_equal(received[:], made[:])
+    alone = crop_cache(tweets, size=16, folder=tmp_path / "alone", progress=False)
+    assert contents(tmp_path / "c") == contents(tmp_path / "alone") and alone.problems == made.problems
+    bare = crop_cache(tweets, size=16, folder=tmp_path / "none", progress=False, workers=workers, keep=False)
+    check(bare, tweets)
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.usefixtures("in_shards")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_only_the_shards_that_lack_are_decoded(tweets, tmp_path, monkeypatch, workers):
+    folder = tmp_path / "c"
+    crop_cache(tweets, size=16, folder=folder, progress=False)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    whole = contents(folder)
+    lost, cut, *_ = sorted(folder.iterdir())
+    lost.unlink()
+    cut.write_bytes(whole[cut.name][:-9])
+    made = crop_cache(tweets, size=16, folder=folder, progress=False, workers=workers)
+    check(made, tweets)
+    assert contents(folder) == whole
+    assert {path for path in before if path.stat().st_mtime_ns == before[path]} == {*before} - {lost, cut}
+    more = [*tweets, tweet(90, noise(90)), tweet(91, noise(91))]
+    check(crop_cache(more, size=16, folder=folder, progress=False, workers=workers), more)
+    assert len(contents(folder).keys() - whole.keys()) == 1, "posts that are added at the end change what is there"
+
+
+@pytest.mark.usefixtures("in_shards")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_shards_that_cannot_be_written_stay_in_memory_with_one_warning(tweets, tmp_path, workers):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(UserWarning, match="cannot be written.*Not a directory.*stay in memory") as caught:
+        made = crop_cache(tweets, size=16, folder=tmp_path / "file" / "c", progress=False, workers=workers)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    check(made, tweets)
+
+
+SLOWLY = """
+import sys, time
+from pathlib import Path
+from mgips.data import crops
+from mgips.data.corpus import Tweet
+decode = crops.decode
+crops.decode = lambda source: (time.sleep(0.1), decode(source))[1]
+crops.SHARD = 2 * 3 * 16 * 16 * 3
+folder, *files = sys.argv[1:]
+posts = [Tweet(file, ("word",), image=Path(file)) for file in files]
+crops.crop_cache(posts, size=16, folder=Path(folder), progress=False, workers=2)
+"""
+
+
+def test_a_build_that_was_killed_goes_on_where_it_was(tmp_path, monkeypatch):
+    monkeypatch.setattr(crops_module, "SHARD", 2 * 3 * 16 * 16 * 3)
+    files = [str(saved(tmp_path / f"{i}.png", noise(i))) for i in range(40)]
+    folder = tmp_path / "c"
+    with subprocess.Popen([sys.executable, "-c", SLOWLY, str(folder), *files], start_new_session=True) as process:
+        while process.poll() is None and len([*folder.glob("*.crops")]) < 3:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("*.crops")}
+    assert 3 <= len(done) < 20
+    tweets = [tweet(i, Path(file)) for i, file in enumerate(files)]
+    time.sleep(1)  # younger files are left alone
+    check(crop_cache(tweets, size=16, folder=folder, progress=False), tweets)
+    assert {path.suffix for path in folder.iterdir()} == {".crops"} and len([*folder.iterdir()]) == 20
+    assert {path: path.stat().st_mtime_ns for path in done} == done
 
 
 def _build(folder: str, files: list[str], barrier, results) -> None:
@@ -525,7 +621,7 @@ def test_processes_that_build_at_once_do_not_hurt_each_other(tmp_path):
     processes = [context.Process(target=_build, args=arguments) for _ in range(3)]
     for process in processes:
         process.start()
-    sums = {results.get(timeout=60) for _ in processes}
+    sums = {results.get(timeout=300) for _ in processes}  # each imports torch
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0] and len(sums) == 1
@@ -536,9 +632,9 @@ def test_a_pickled_cache_maps_the_file_again(tmp_path):
     tweets = posts(tmp_path, 60)
     cache = crop_cache(tweets, size=32, folder=tmp_path / "c", progress=False)
     sent = pickle.dumps(cache)
-    assert len(sent) < cache.pixels.nbytes / 50
+    assert len(sent) < cache.pixels(0).nbytes / 50
     received = pickle.loads(sent)
-    assert isinstance(received.pixels, np.memmap) and np.array_equal(received[[3, 1]], cache[[3, 1]])
+    assert isinstance(received.pixels(0), np.memmap) and np.array_equal(received[[3, 1]], cache[[3, 1]])
     in_memory = crop_cache(tweets[:2], size=8, progress=False)
     assert np.array_equal(pickle.loads(pickle.dumps(in_memory))[[1]], in_memory[[1]])
 
@@ -580,7 +676,7 @@ def test_the_real_photos_load():
     if not photos:
         pytest.skip("no photos of Twitter-2015; put them there or name their folder with MGIPS_DATA")
     cache = crop_cache([tweet(i, path) for i, path in enumerate(photos)], progress=False)
-    assert cache.has_image.all() and not cache.problems and cache.pixels.shape[1:] == (3, 128, 128, 3)
+    assert cache.has_image.all() and not cache.problems and cache.shape[1:] == (3, 128, 128, 3)
 
 
 def test_a_tweets_whole_picture_or_the_default_image(tmp_path):

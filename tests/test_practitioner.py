@@ -122,7 +122,7 @@ def test_a_text_model_gets_the_inspectors_that_fit(tmp_path, capsys):
     calls = " ".join(cell.source for cell in nbformat.read(out, as_version=4).cells)
     assert "inspect_tsne(" in calls and "inspect_pairs(" not in calls and "inspect_attention(" not in calls
     assert main(["inspect", "nothing", "--no-open"]) == 2
-    assert "nothing is no folder here" in capsys.readouterr().err
+    assert "nothing is not a folder here" in capsys.readouterr().err
 
 
 def test_a_notebook_is_made_anew_for_another_corpus_unless_it_was_edited(tmp_path, capsys):

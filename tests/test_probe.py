@@ -337,7 +337,7 @@ def test_a_run_of_other_posts_is_told_and_mistakes_are_one_message(disk, tmp_pat
     (tmp_path / "file").write_text("")
     for arguments, message in (
         ([saved, "--corpus", disk, "--out", str(tmp_path / "file")], "folder that can be written to"),
-        ([str(tmp_path / "none"), "--corpus", disk], "is no folder here"),
+        ([str(tmp_path / "none"), "--corpus", disk], "is not a folder here"),
         ([saved, "--corpus", "nowhere"], "There is no corpus 'nowhere'"),
     ):
         assert main(["probe", *arguments]) == 2

@@ -17,9 +17,10 @@ from torch.distributed.run import get_args_parser
 from mgips.cli import main
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.twitter import save_corpus
-from mgips.errors import ConfigError
+from mgips.errors import ConfigError, RunError
 from mgips.files import read_tensors
-from mgips.run import launched
+from mgips.launch import launched
+from mgips.run import RunFolder
 
 OPTIONS = ["--preset", "tiny", "--max-length", "24", "--epochs", "6", "--dropout", "0", "--seed", "3"]
 LAUNCHERS = {
@@ -172,6 +173,17 @@ def children(pid: int) -> list[int]:
     """The processes that a process has started and that train."""
     found = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [one for one in found if b"mgips" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+@pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1), (4, 2)])
+def test_a_folder_is_opened_with_as_many_processes_only(tmp_path, before, now):
+    settings = {"model": vars(ModelConfig()), "train": vars(TrainConfig()), "corpus": {"sha256": "0"}}
+    RunFolder(tmp_path / "run").open({**settings, "device": {"processes": before}}, resume=False)
+    record = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(RunError, match=f"started with {before} process.*, and not with {now}; resume it with as many"):
+        RunFolder(tmp_path / "run").open({**settings, "device": {"processes": now}}, resume=True)
+    assert RunFolder(tmp_path / "run").open({**settings, "device": {"processes": before}}, resume=True) is None
+    assert (tmp_path / "run" / "run.json").read_bytes() == record
 
 
 def test_another_number_of_processes_is_refused(posts, tmp_path, capsys):

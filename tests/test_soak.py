@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from builders import corpus, tiny_config
@@ -22,7 +23,7 @@ from mgips.data.batch import TweetDataset
 from mgips.data.crops import crop_cache
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.files import tensors_hash
-from mgips.mining import mine_dataset
+from mgips.mining import encode, mine_dataset, streamed
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.training import train
@@ -73,7 +74,17 @@ def pooling(folder: Path) -> str:
     return tensors_hash({"keys": Pool.load(folder / "pool.safetensors").keys})
 
 
-JOBS = {job.__name__: job for job in (training, training_that_reads, caching, mining, pooling)}
+def encoding(folder: Path) -> str:
+    """Vectors of posts that come one by one, and the pairs mined of them, part by part into folders."""
+    encode.PART = streamed.PART = 4
+    model, data = small_model()
+    vectors = encode.encode_into(folder / "vectors", model, iter(data.tweets), batch_size=2)
+    mined = streamed.mine_into(folder / "mined", vectors.texts, vectors.images, 2)
+    sides = {name: torch.from_numpy(np.array(side)) for name, side in (("t", vectors.texts), ("i", vectors.images))}
+    return tensors_hash({**sides, "index": mined.whole().index})
+
+
+JOBS = {job.__name__: job for job in (training, training_that_reads, caching, mining, pooling, encoding)}
 
 
 def work(name: str, folder: str) -> None:

@@ -47,6 +47,16 @@ def test_no_entities_no_probabilities():
     assert entity_probabilities(CRF(5, batch_first=True), TAGS, torch.randn(1, 2, 5), torch.ones(1, 2).bool(), []) == []
 
 
+def test_a_tagger_says_which_words_it_did_not_read():
+    tagger = mgips.Tagger("tiny-text")
+    tagger("Went to Mira Falkner's show")
+    assert tagger.problems == []
+    tagger([Tweet("long", ("word",) * 10_000), Tweet("short", ("word",))])
+    read = len(TweetDataset([Tweet("long", ("word",) * 10_000)], tagger.model.batcher).encoded[0].first)
+    (said,) = tagger.problems
+    assert said.startswith(f"Post long: the last {10_000 - read:,} of 10,000 words lie past the")
+
+
 def test_a_tagger_says_what_and_where():
     tagger = mgips.Tagger("tiny-text")
     text = "Went to  Mira Falkner's show"
@@ -99,11 +109,11 @@ def test_what_is_not_a_post_is_one_sentence():
     [
         ("", "The photo is ''"),
         (b"", "is an empty file"),
-        (b"nothing", "is no picture that can be read"),
+        (b"nothing", "is not a picture that can be read"),
         (Image.new("RGB", (0, 0)), "has no pixels"),
         (3, r"The photo is 3 \(int\); give a file's name"),
         ("x" * 300, "cannot be read .File name too long"),
-        ("a\0b", "is no file"),
+        ("a\0b", "is not a file"),
     ],
     ids=["no-name", "empty", "bytes", "no-pixels", "number", "long-name", "nul"],
 )

@@ -422,7 +422,7 @@ def test_names_leave_defaults_out_and_keep_the_order_of_the_keys():
         ("kinds=2.5", "kinds is '2.5', and must be a whole number"),
         ("unrelated", "unrelated is '', and must be a number"),
         ("unrelated=2", r"unrelated is 2.0; a share lies in \[0, 1\]"),
-        ("seed=1,seed=1", "seed stands there twice"),
+        ("seed=1,seed=1", "seed is given twice"),
     ],
 )
 def test_a_wrong_specification_is_one_sentence_that_lists_the_keys(listed, message):

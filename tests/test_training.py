@@ -379,7 +379,7 @@ def test_a_loss_that_is_no_number_names_its_tweets_and_keeps_the_checkpoint(tmp_
                 with torch.no_grad():
                     model.classifier[1].weight.fill_(float("nan"))
     after = torch.load(tmp_path / "run/checkpoint.pt", weights_only=True)
-    assert "checkpoint is kept" in str(error.value)
+    assert "Resuming from an earlier checkpoint would repeat this" in str(error.value)
     assert all(torch.isfinite(x).all() for x in after["model"].values())
     assert after["step"] == before["step"] == 4
 
@@ -430,11 +430,11 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path):
     with pytest.raises(RunError, match="is complete"):
         train(corpus(), tiny_config(), quick(epochs=1), tmp_path / "done", resume=True, progress=False)
     cut_after(3, tmp_path / "cut")
-    with pytest.raises(RunError, match=r"another train \(epochs\)"):
+    with pytest.raises(RunError, match=r"other settings \(epochs was 3, is 9\)"):
         train(corpus(), tiny_config(), quick(epochs=9), tmp_path / "cut", resume=True, progress=False)
-    with pytest.raises(RunError, match=r"another model \(k\)"):
+    with pytest.raises(RunError, match=r"other settings \(k was 3, is 2\)"):
         train(corpus(), tiny_config(k=2), quick(), tmp_path / "cut", resume=True, progress=False)
-    with pytest.raises(RunError, match="another corpus"):
+    with pytest.raises(RunError, match=r"other settings \(corpus was \w{12}, is \w{12}\)"):
         train(corpus(12), tiny_config(), quick(), tmp_path / "cut", resume=True, progress=False)
 
 
@@ -453,7 +453,7 @@ def test_a_run_of_an_older_version_is_resumed_and_what_changes_no_bit_may_change
     ):
         del told[part][field]
     (tmp_path / "run" / "run.json").write_text(json.dumps(told))
-    with pytest.raises(RunError, match=r"another train \(accumulate\)"):
+    with pytest.raises(RunError, match=r"other settings \(accumulate was 1, is 2\)"):
         train(corpus(), tiny_config(), quick(epochs=2, accumulate=2), tmp_path / "run", resume=True, progress=False)
     other = quick(epochs=2, gradient_checkpointing=True, checkpoint_every=1, log_every=3)
     resumed = train(corpus(), tiny_config(), other, tmp_path / "run", resume=True, progress=False)
@@ -513,6 +513,48 @@ def test_batches_are_a_pure_function_of_seed_and_epoch():
     flat = [i for batch in training_batches(data, 4, 0, 0) for i in batch]
     assert sorted(flat) == list(range(10))
     assert [len(b) for b in training_batches(data, 4, 0, 0, drop_last=True)] == [4, 4]
+
+
+@pytest.mark.parametrize(("count", "size", "window"), [(50, 4, 3), (48, 4, 3), (50, 4, 100), (3, 4, 2)])
+def test_a_window_sorts_by_length_and_keeps_what_an_epoch_holds(count, size, window):
+    """Against plain loops over the shuffled order: each window's batches hold its tweets, in runs of rising length."""
+    data = tweets(count)
+    lengths = [(7 * i) % 13 for i in range(count)]
+    plain = training_batches(data, size, 5, 2)
+    assert training_batches(data, size, 5, 2, lengths=lengths) == plain  # a window of 1 changes nothing
+    batches = training_batches(data, size, 5, 2, lengths=lengths, window=window)
+    assert batches == training_batches(data, size, 5, 2, lengths=lengths, window=window)
+    assert [len(b) for b in batches] == [len(b) for b in plain]
+    assert training_batches(data, size, 5, 2, True, lengths, window) == [b for b in batches if len(b) == size]
+    full = count // size
+    assert batches[full:] == plain[full:]  # the rest stays where it was
+    for start in range(0, full, window):
+        stop = min(start + window, full)
+        ours, theirs = batches[start:stop], plain[start:stop]
+        assert sorted(i for b in ours for i in b) == sorted(i for b in theirs for i in b)
+        ranges = sorted((min(lengths[i] for i in b), max(lengths[i] for i in b)) for b in ours)
+        assert all(high <= low for (_, high), (low, _) in zip(ranges, ranges[1:], strict=False))
+
+
+def test_windowed_batches_are_shuffled_again():
+    data = tweets(64)
+    batches = training_batches(data, 4, 0, 0, lengths=list(range(64)), window=16)
+    longest = [max(b) for b in batches]
+    assert longest != sorted(longest)
+
+
+def test_a_run_with_windows_resumes_bitwise_and_saves_padding(tmp_path):
+    data, config = corpus(22), quick(epochs=2, batch_size=4, length_window=3, checkpoint_every=1)
+    whole = Trainer(data, tiny_config(), config, progress=False)
+    steps = [step.batches[0] for step in whole]
+    assert sorted(i for b in steps[:6] for i in b.ids) == sorted(t.id for t in data.train)
+    trainer = Trainer(data, tiny_config(), config, tmp_path / "run", progress=False)
+    for _ in range(3):
+        trainer.step()
+    trainer = Trainer(data, tiny_config(), config, tmp_path / "run", resume=True, progress=False)
+    assert [step.batches[0].ids for step in trainer] == [b.ids for b in steps[3:]]
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, trainer.model.state_dict()[name]), name
 
 
 def test_groups_meet_in_batches():

@@ -4,7 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from builders import assert_apart_on_the_page, save_result, text_of, tiny_model, tweets
+from builders import HOSTILE, assert_apart_on_the_page, save_result, structure, text_of, tiny_model, tweets
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
@@ -139,6 +141,28 @@ def test_what_a_point_says_is_escaped_and_wrapped():
     text = hover("1", "LOC", ("<i>", *["word"] * 30, "Port", "Alder"), 31, 33)
     assert "&lt;i&gt;" in text and "<b>Port</b>" in text and "<b>Alder</b>" in text
     assert text.count("<br>") == 3 and max(map(len, text.split("<br>"))) < 90
+
+
+@given(st.lists(HOSTILE, min_size=6, max_size=6))
+@settings(max_examples=30, deadline=None)
+def test_no_text_becomes_part_of_the_page(texts):
+    """Ids, words, types and titles: hover texts have no elements but their own, and the page is that of harmless text."""
+
+    def page(id, kind, before, entity, after, title):
+        said = hover(id, kind, (before, entity, after), 1, 2)
+        views = {"a": np.zeros((2, 3))}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mgips.lab.figures.tsne.TURN", 180)  # seconds are in its frames
+            figure = turning(views, np.array([kind, "PER"]), [said, said], {"a": title}, "a")
+        assert "<" not in figure.data[-1].name and "<" not in figure.layout.title.text
+        return said, structure(figure.to_html(include_plotlyjs=False, div_id="tsne"))[0]
+
+    (said, parts), (plain, expected) = page(*texts), page(*"abcdef")
+    elements, text = structure("".join(c for c in said if c.isprintable()))
+    assert [part for part in elements if part != "<br>"] == structure(plain)[0][1:] == ["<b>", "</b>"]
+    assert parts == expected
+    id, kind, *words, _ = ("".join(c for c in text if c.isprintable()) for text in texts)
+    assert text.replace(" ", "") == f"{kind}·{id}{''.join(words)}".replace(" ", "")
 
 
 def test_a_type_that_nobody_has_is_not_drawn():

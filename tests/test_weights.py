@@ -171,7 +171,7 @@ def test_folders_load_too_and_a_wrong_name_is_one_sentence(tmp_path, monkeypatch
             mgips.load(wrong)
         assert str(error.value).endswith("or one of tiny-full, tiny-reads, tiny-text.") and wrong in str(error.value)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="is no saved model: config.json") as error:
+    with pytest.raises(RunError, match="is not a saved model: config.json") as error:
         mgips.load(tmp_path / "empty")
     assert "tiny-text" not in str(error.value)
     with pytest.raises(ConfigError, match="no recipe for 'tiny-fool'; there are tiny-text"):

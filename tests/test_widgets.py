@@ -2,6 +2,9 @@
 
 import dataclasses
 import io
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import matplotlib
@@ -10,27 +13,31 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import assert_apart_on_the_page, picture, tiny_model, tweets, variant_model
+from builders import HOSTILE, assert_apart_on_the_page, picture, structure, tiny_model, tweets, variant_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from seqeval.metrics.sequence_labeling import get_entities
 
 from mgips.config import CAPTIONS
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
+from mgips.data.spans import Span
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
 from mgips.lab.figures.text import fitted, printable, text_width
 from mgips.lab.precision import split_precision
 from mgips.lab.representation import READING
-from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_tsne
+from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_swap, inspect_tsne
 from mgips.lab.widgets.attention import PICTURE, WORDS
 from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, Page, png, under_test
-from mgips.lab.widgets.html import thumbnail, thumbnails, tinted
+from mgips.lab.widgets.html import clean, render, thumbnail, thumbnails, tinted
 from mgips.lab.widgets.pairs import PairInspector
 from mgips.mining import by_time, contrast_vectors, mine_dataset, mine_split
 from mgips.model.mgips import MGIPS
 from mgips.model.shipped import shipped
 from mgips.run import Run
+from mgips.tags import TAG
 
 
 @pytest.fixture(scope="module")
@@ -429,6 +436,70 @@ def test_words_never_become_markup(model, tmp_path):
     assert "&lt;script&gt;" in pairs._post_view.value and "&amp;amp;" in pairs._post_view.value
     assert "<script" not in inspect_attention(model, [post]).view.value
     assert tinted(["<i>"], []) == "&lt;i&gt;"
+
+
+@given(st.lists(HOSTILE, min_size=9, max_size=9))
+@settings(max_examples=80, deadline=None)
+def test_no_text_becomes_part_of_a_page(texts):
+    """Every template, filled in with hostile text, has the elements that it has with harmless text, and the text in them."""
+
+    def pages(id, word, entity, kind, read, caption, title, note, message):
+        words = (word, entity)
+        tweet, span = Tweet(id, words, ("O", f"B-{kind}")), Span(1, 2, kind, entity)
+        near = SimpleNamespace(tweet=tweet, span=span)
+        card = {"tweet": tweet, "thumbnail": (png, note), "score": 0.5, "own_rank": 1, "count": 2, "read": read}
+        card |= {"own": False, "relevant": None}
+        post = render("post", tweet=tweet, right=True, image=note, gold=[span], predicted=[span], reads=read)
+        cards = [render("card", **card, rank=rank, caption=said) for rank in (0, 1) for said in (None, caption)]
+        yield from (post, *cards, tinted(words, [span]))
+        yield render("page", title=title, summary=[note], sections=[(post, cards)])
+        yield render("neighbours", selected=near, nearest=[near, near])
+        yield render("error", message=message)
+        yield render("status", message=message)
+        yield render("picture", picture=png, alt=message)
+        yield render("place", place=1, visible=2, count=3, note=note, summary=[message])
+
+    png, letters = b"\x89PNG", "αβγδεζηθι"  # no page holds them otherwise
+    for page, harmless in zip(pages(*texts), pages(*letters), strict=True):
+        parts, text = structure(page)
+        expected, plain = structure(harmless)
+        assert parts == expected
+        page.encode()  # as a file is written
+        for hostile, letter in zip(texts, letters, strict=True):
+            assert letter not in plain or clean(hostile) in text
+
+
+@pytest.mark.slow
+@given(st.lists(HOSTILE, min_size=8, max_size=8), HOSTILE.filter(lambda kind: TAG.fullmatch(f"B-{kind}")))
+@settings(max_examples=2, deadline=None)
+def test_no_text_becomes_part_of_an_inspector(texts, kind):
+    """Ids, words, names of pictures and of types, all hostile, in what every inspector shows and writes."""
+
+    def shown(id, word, entity, caption, title, name, other, wrong, kind):
+        model = tiny_model(types=("PER", "LOC", "ORG", "MISC", kind))
+        words, tags = (word, entity, other), ("O", f"B-{kind}", "O")
+        posts = (
+            Tweet(id, words, tags, Path(name)),
+            Tweet(f"{id}-", words, tags, picture(0), caption=caption),
+            *tweets(14),
+        )
+        pairs = inspect_pairs(model, Corpus(title, (), (), posts), progress=False)
+        with tempfile.TemporaryDirectory() as folder:
+            yield pairs.to_html(Path(folder) / "page.html", limit=3).read_text(encoding="utf-8")
+        yield from (pairs._post_view.value, pairs._own_view.value, *cards(pairs))
+        for inspector in (
+            inspect_attention(model, posts),
+            inspect_mge(model, posts),
+            inspect_swap({wrong: model}, posts),
+        ):
+            yield inspector.view.value
+        tsne = inspect_tsne(model, Corpus(title, (), (), posts))
+        yield from (tsne.view.value, tsne.near.value, tsne.status.value)
+
+    hostile, harmless = (
+        {part for page in shown(*some) for part in structure(page)[0]} for some in ((*texts, kind), "abcdefghi")
+    )
+    assert hostile <= harmless
 
 
 def test_missing_and_broken_pictures_get_a_placeholder(model, tmp_path):

@@ -123,7 +123,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); make it readable, or remove it.") from error
 
 
 def _parsed(path: Path, content: bytes) -> tuple[BoxFile, int]:
@@ -139,7 +139,7 @@ def _parsed(path: Path, content: bytes) -> tuple[BoxFile, int]:
         except (ValueError, RecursionError):
             if number == len(lines) and recipe is not None:  # cut short by a kill
                 return BoxFile(posts, recipe), len(content) - len(line)
-            raise DataError(f"{path}:{number}: this is no line of JSON; mend it or remove it.") from None
+            raise DataError(f"{path}:{number}: this is not a line of JSON; correct it or remove it.") from None
         try:
             if number == 1 and isinstance(value, dict) and set(value) == {"recipe"}:
                 recipe = dict(value["recipe"])
@@ -147,7 +147,7 @@ def _parsed(path: Path, content: bytes) -> tuple[BoxFile, int]:
                 post = _post(value)
                 posts[post.key] = post
         except (TypeError, ValueError, OverflowError) as error:
-            raise DataError(f"{path}:{number}: {error}; mend the line or remove it.") from None
+            raise DataError(f"{path}:{number}: {error}; correct the line or remove it.") from None
     return BoxFile(posts, recipe), len(content)
 
 

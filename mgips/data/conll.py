@@ -63,7 +63,7 @@ def read_conll(path: str | Path) -> list[Tweet]:
             inside = False
             continue
         if with_ids and line.startswith(PREFIX) and "\t" not in line:
-            identity = line.removeprefix(PREFIX)
+            identity = line.removeprefix(PREFIX).strip(" ")
             if not safe_name(identity):
                 raise wrong(number, f"the image id {identity!r} is not a plain file name; give it without folders.")
             blocks.append(_Block(number, identity))
@@ -113,7 +113,7 @@ def read_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); give a text file that can be.") from error
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             content = content.decode("utf-16").encode()

@@ -132,7 +132,7 @@ class Corpus:
         for tweet in tweets:
             if not tweet.tags:
                 raise ConfigError(
-                    f"Tweet {tweet.id!r} of the {split} split of {self.name} has no tags; training and scoring need them."
+                    f"Tweet {tweet.id!r} of the {split} split of {self.name} has no tags; training and scoring need them: tag it, or leave it out."
                 )
         return tweets
 

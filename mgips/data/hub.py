@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.jsonlines import SPANS, TAGS, Remarks, post, with_bio
+from mgips.data.jsonlines import LIKE_LABELS, SPANS, TAGS, Remarks, post, with_bio
 from mgips.errors import ConfigError, DataError
 
 SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
@@ -46,7 +46,9 @@ def from_hub(name: str) -> Corpus:
         raise
     except Exception as error:  # a dozen kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"The data set {name!r} could not be fetched from the hub ({reason}).") from error
+        raise DataError(
+            f"The data set {name!r} could not be fetched from the hub ({reason}); check its name, and that there is a connection."
+        ) from error
     return replace(from_datasets(found, path.rpartition("/")[2]), called=f"hub:{name}")
 
 
@@ -87,29 +89,44 @@ def from_datasets(found: Mapping[str, Any], name: str = "datasets", source: Path
     notes: list[str] = []
     for split, data in splits.items():
         remarks = Remarks()
-        posts[split] = tuple(with_bio(list(_posts(data, f"{name}, {split}", split, remarks))))
+        posts[split] = tuple(with_bio(list(posts_of(data, f"{name}, {split}", split, remarks))))
         notes += [f"{split}: {note}" for note in remarks.notes()]
     return Corpus(name, posts["train"], posts["dev"], posts["test"], source, tuple(notes))
 
 
-def _posts(data: Any, where: str, split: str, remarks: Remarks) -> Iterator[Tweet]:
+def posts_of(
+    data: Any, where: str, split: str, remarks: Remarks | None = None, labels: bool = True, folder: Path = Path()
+) -> Iterator[Tweet]:
+    """The posts of a `Dataset` or an `IterableDataset`, one after the other; their tags are still as they stand there.
+
+    Args:
+        where: what messages call it.
+        split: names posts without an id.
+        remarks: takes what is not read as it stands there.
+        labels: False leaves tags and spans alone.
+        folder: what an image's path is seen from.
+
+    Raises:
+        DataError: a row that is not a post, naming it.
+    """
     datasets = datasets_library()
-    if isinstance(data.features.get("image"), datasets.Image):
+    features = data.features or {}  # a stream may not know its own
+    if isinstance(features.get("image"), datasets.Image):
         data = data.cast_column("image", datasets.Image(decode=False))
     names: dict[str, list[str]] = {}
     for column in TAGS:
-        inner: Any = getattr(data.features.get(column), "feature", None)
-        if isinstance(inner, datasets.ClassLabel):
+        inner: Any = getattr(features.get(column), "feature", None)
+        if labels and isinstance(inner, datasets.ClassLabel):
             names[column] = list(inner.names)
     for number_of_row, stored in enumerate(data):
-        row = dict(stored)
-        for column, labels in names.items():
+        row = {key: value for key, value in stored.items() if labels or key.lower() not in LIKE_LABELS}
+        for column, known in names.items():
             numbers = row[column]
-            if numbers is not None and not all(0 <= number < len(labels) for number in numbers):
+            if numbers is not None and not all(0 <= number < len(known) for number in numbers):
                 if any(number != -1 for number in numbers):  # -1 alone is how unlabelled rows are stored
-                    raise DataError(f"{where}, row {number_of_row}: a tag is not a number of its {len(labels)} names.")
+                    raise DataError(f"{where}, row {number_of_row}: a tag is not a number of its {len(known)} names.")
                 numbers = None
-            row[column] = None if numbers is None else [labels[number] for number in numbers]
+            row[column] = None if numbers is None else [known[number] for number in numbers]
         image = row.pop("image", None)
         for column in SPANS:
             lists = row.get(column)
@@ -122,7 +139,7 @@ def _posts(data: Any, where: str, split: str, remarks: Remarks) -> Iterator[Twee
             raise DataError(f"{where}, row {number_of_row}: {error}") from None
         picture = None
         if isinstance(image, Mapping):
-            picture = image["bytes"] or (Path(image["path"]) if image["path"] else None)
+            picture = image["bytes"] or (folder / image["path"] if image["path"] else None)
         elif isinstance(image, str) and image:
-            picture = Path(image)
+            picture = folder / image
         yield Tweet(**{**vars(tweet), "image": picture})

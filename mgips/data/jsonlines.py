@@ -18,6 +18,7 @@ the same batches). Other keys are left alone; one that looks like labels, in a p
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import json
 import math
@@ -42,6 +43,7 @@ from mgips.tags import TAG, to_bio
 MOST_DAYS = 1_000_000
 """Larger numbers are not days."""
 LINK = re.compile(r"https?://", re.IGNORECASE)
+NO_FILE_NAME = '"image" is not a file name; write a path, or {"bytes": BASE64}.'
 SPANS = ("spans", "entities", "label", "labels")
 """Names of what is marked in a text."""
 TAGS = ("tags", "ner_tags", "labels")
@@ -296,10 +298,18 @@ def _image(image: Any, folder: Path) -> Whole | None:
     if image is None:
         return None
     if not isinstance(image, str) or not image:
-        raise ValueError('"image" is not a file name; write a path, or {"bytes": BASE64}.')
+        raise ValueError(NO_FILE_NAME)
     if LINK.match(image):
         raise ValueError(f'"image" is a link ({image[:60]}); fetch the picture, and name its file.')
-    return folder / image
+    path = folder / image
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise ValueError(f'"image" is {image}, which cannot be a file ({error.strerror}); shorten it.') from None
+    except ValueError:  # NUL, or half a character
+        raise ValueError(NO_FILE_NAME) from None
+    return path
 
 
 def _time(time: Any) -> float:

@@ -165,7 +165,7 @@ def drawn_corpus(specification: str = "tinytweets", **changes: float) -> Corpus:
         for part in listed.split(",") if colon else ():
             key, _, text = part.partition("=")
             if key in given:
-                raise ConfigError(f"{key} stands there twice")
+                raise ConfigError(f"{key} is given twice")
             given[key] = text
         given |= {key: str(value) for key, value in changes.items()}
         for key in given:

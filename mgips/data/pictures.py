@@ -74,13 +74,13 @@ def decode(source: Picture) -> Image.Image:
     file = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         if isinstance(file, Path) and ("\0" in str(file) or file.exists() and not file.is_file()):
-            raise Unreadable("is no file; give a picture.")
+            raise Unreadable("is not a file; give a picture.")
         if not (file.stat().st_size if isinstance(file, Path) else source):
             raise Unreadable("is an empty file; fetch the picture again.")
         with Image.open(file, formats=FORMATS) as image:
             return _to_rgb(image)
     except Image.UnidentifiedImageError:
-        raise Unreadable("is no picture that can be read, or is cut short; save it as JPEG or PNG.") from None
+        raise Unreadable("is not a picture that can be read, or is cut short; save it as JPEG or PNG.") from None
     except Image.DecompressionBombError:
         raise Unreadable(TOO_LARGE) from None
     except FileNotFoundError:
@@ -104,7 +104,7 @@ def cut(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Ima
     upper, lower = (round(min(height, max(0, edge))) for edge in box[1::2])
     if left >= right or upper >= lower:
         edges = ", ".join(f"{edge:g}" for edge in box)
-        raise Unreadable(f"is {width} × {height} pixels and has none in the box [{edges}]; mend the box.")
+        raise Unreadable(f"is {width} × {height} pixels and has none in the box [{edges}]; correct the box.")
     return image.crop((left, upper, right, lower))
 
 

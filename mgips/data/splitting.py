@@ -54,7 +54,7 @@ def split_corpus(
     if not all(parts):
         raise ConfigError(
             f"{len(tweets)} posts in {len(heaps)} heaps that belong together do not fill three splits; "
-            f"{'mix the days' if days else 'give more posts'}."
+            f"{'mix the days (--mix-days)' if days else 'give more posts'}."
         )
     train, dev, test = (tuple(tweets[i] for i in sorted(part)) for part in parts)
     note = f"{len(tweets):,} posts, {len(heaps):,} heaps that belong together" + (", days kept whole" if days else "")

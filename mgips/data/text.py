@@ -11,10 +11,11 @@ ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}\u30fc\uff70\p{Thai}\p{Lao}\p{Khmer}\p{
 INNER = rf"[[\p{{L}}\p{{M}}\p{{N}}]--[{ALONE}]]"
 LINK = rf"(?i:https?://|www\.)(?:\([^\s()]*\)|[[!-~]--[()]]|{INNER})+(?<![.,;:!?'\"])"
 WORD = regex.compile(
-    rf"(?V1){LINK}|[{ALONE}]\p{{M}}*|_*{INNER}(?:{INNER}|_|[\u200c\u200d](?={INNER})|(?<=\p{{Nd}})[.,:](?=\p{{Nd}}))*|\S\p{{M}}*"
+    rf"(?V1){LINK}|[{ALONE}]\p{{M}}*|(?<!_)_*+{INNER}(?:{INNER}|_|[\u200c\u200d](?={INNER})|(?<=\p{{Nd}})[.,:](?=\p{{Nd}}))*|\S\p{{M}}*"
 )
 """A link; a character of a script without blanks; letters and digits, with `_`, with joiners inside, and with `.` `,` `:`
-between digits; or one other character. Marks stay with what they follow."""
+between digits; or one other character. Marks stay with what they follow. A run of `_` is tried
+from its first one only: from each of them it would take time that grows with the square of its length."""
 
 
 def words_of(text: str) -> list[tuple[str, int]]:

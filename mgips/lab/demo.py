@@ -141,7 +141,7 @@ def demo(seed: int = 0, folder: str | Path = "runs/demo", progress: bool = True)
         place = folder / variant
         if place.exists():
             if not (place / "run.json").exists():
-                raise RunError(f"{place} exists and is no run folder; choose another: mgips demo FOLDER.")
+                raise RunError(f"{place} exists and is not a run folder; choose another: mgips demo FOLDER.")
             shutil.rmtree(place)
         model, config = preset("tiny", variant, seed=seed)
         print(f"Training the {variant} model on TinyTweets …", flush=True)

@@ -66,7 +66,7 @@ def _table(path: Path, *columns: str) -> list[dict[str, str]]:
             f"{path} cannot be read ({error}); make it from GitHub's NUSTM/GMNER, folder Twitter10000_v2.0."
         ) from error
     if any(row.get(column) is None for row in rows for column in columns) or not rows:
-        raise DataError(f"{path} is no table of GMNER's: expected a line for each mark with {', '.join(columns)}.")
+        raise DataError(f"{path} is not a table of GMNER's: expected a line for each mark with {', '.join(columns)}.")
     return rows
 
 

@@ -40,7 +40,14 @@ CELLS: tuple[tuple[str, str, Callable[[MGIPS], Any]], ...] = (
 """A heading, the call under it, and the part that a model must have for it."""
 
 
-def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, root: str | Path | None = None) -> bool:
+def write_inspection(
+    path: Path,
+    run: str | Path,
+    model: MGIPS,
+    corpus: str,
+    root: str | Path | None = None,
+    mined: str | Path | None = None,
+) -> bool:
     """Write a notebook with the inspectors that fit a model. One that is there is kept with its outputs where it is the
     same or was edited, and replaced where it was made for another run or corpus.
 
@@ -49,6 +56,7 @@ def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, roo
         run: where the model is.
         corpus: name or place of the posts.
         root: where the Twitter folders are.
+        mined: what `mgips mine` has left of the test split, which is then not mined anew.
 
     Returns:
         Whether the notebook is now the one that was asked for; False for one that was edited.
@@ -60,6 +68,8 @@ def write_inspection(path: Path, run: str | Path, model: MGIPS, corpus: str, roo
     cells = [new_markdown_cell(INTRODUCTION.format(name=Path(run).name)), new_code_cell(setup)]
     for title, call, part in CELLS:
         if part(model) is not None:
+            if mined is not None and title == CELLS[0][0]:
+                call = f"{call.removesuffix(')')}, mined={str(mined)!r})"
             cells += [new_markdown_cell(f"## {title}"), new_code_cell(call)]
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})

@@ -9,11 +9,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mgips.config import preset
+from mgips.config import ModelConfig, TrainConfig, preset
 from mgips.data.corpus import Corpus
 from mgips.data.load import load_corpus
 from mgips.model.mgips import MGIPS
-from mgips.run import best_device, one_thread
+from mgips.run import SAME_BITS, best_device, one_thread
 from mgips.training import train
 
 
@@ -34,7 +34,12 @@ def trained(corpus: Corpus, variant: str = "full", folder: str | Path = "../runs
         The model of the best dev epoch, in evaluation mode, on the GPU where there is one.
     """
     model, config = preset("tiny", variant, **changes)
-    settings = repr((corpus.fingerprint(), asdict(model), asdict(config)))
+    # Only what differs from the defaults is in the name, so that a new setting does not train all of them again.
+    made = {**asdict(model), **asdict(config)}
+    defaults = {**asdict(ModelConfig()), **asdict(TrainConfig())}
+    settings = repr(
+        (corpus.fingerprint(), sorted((k, v) for k, v in made.items() if v != defaults[k] and k not in SAME_BITS))
+    )
     name = f"{corpus.name}-{variant}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
     place = Path(folder) / name
     if not (place / "results.json").exists():

@@ -132,7 +132,8 @@ class Probe:
         lines = ["".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)).rstrip() for row in rows]
         head = (
             f"{self.corpus}, {self.split} split: {self.posts:,} posts, {self.pictures:,} with a picture. "
-            f"Entity F1 by seqeval's default reading; 95 % intervals, bootstrap of {self.draws:,} (seed {self.seed})."
+            f"Entity F1 by seqeval's default reading; 95 % intervals, bootstrap of {self.draws:,} (seed {self.seed}). "
+            f"SHA-256 of the posts {self.sha256[:12]}."
         )
         return "\n".join([head, "", *lines, *(["", *self.notes] if self.notes else [])])
 

@@ -148,7 +148,9 @@ def purity(vectors: np.ndarray, types: np.ndarray, k: int = NEIGHBOURS, of: np.n
 def silhouette(vectors: np.ndarray, types: np.ndarray) -> float:
     """Mean silhouette of at least two types (Euclidean), in [-1, 1]: 0 if a type is no closer to itself than to the next."""
     if len(np.unique(types)) < 2:
-        raise ConfigError("A silhouette compares types, and here are fewer than two; give entities of more types.")
+        raise ConfigError(
+            "A silhouette compares types, and these entities have fewer than two; give entities of more types."
+        )
     return float(silhouette_score(vectors.astype(np.float64), types))
 
 

@@ -23,7 +23,7 @@ from mgips.data.load import NAMES, is_drawn, load_corpus
 from mgips.data.tinytweets.posts import VERSION, tinytweets
 from mgips.errors import ConfigError, DataError
 from mgips.lab.grids import Grid, Row, find_grid
-from mgips.run import SAME_BITS
+from mgips.run import settings
 
 RESULTS = Path("figures/data")
 """Where the committed results are."""
@@ -208,7 +208,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _no_result(path: Path, error: Exception) -> str:
-    return f"{path} is no result of a sweep ({str(error).rstrip('.')}); remove it and run the grid again."
+    return f"{path} is not a result of a sweep ({str(error).rstrip('.')}); remove it and run the grid again."
 
 
 def _check_scores(file: File) -> None:
@@ -300,20 +300,12 @@ def _agreed(files: Sequence[File], grid: Grid, base: str | None, changes: Mappin
 def _planned(file: File, grid: Grid, base: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     """What a run of this row and seed would be made with now."""
     model, train = configured(of_preset(file.row, grid, base), file.record["seed"], base, changes)
-    return _flat(base, vars(model), vars(train))
+    return _settings({"preset": base, "model": vars(model), "train": vars(train)})
 
 
 def _settings(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run was made with. A setting that the version which made it did not have is as it was then: the default."""
-    return _flat(
-        record["preset"], {**vars(ModelConfig()), **record["model"]}, {**vars(TrainConfig()), **record["train"]}
-    )
-
-
-def _flat(base: str, model: Mapping[str, Any], train: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON has them, without those that change no bit of a result."""
-    settings = {"preset": base, **model, **train}
-    return _plain({name: value for name, value in settings.items() if name not in SAME_BITS})
+    """What a run was made with, the preset among it."""
+    return {"preset": record["preset"], **settings(record)}
 
 
 def _plain(value: Any) -> Any:

@@ -53,8 +53,9 @@ from mgips.lab.results import (
 )
 from mgips.lab.stats import tweet_counts
 from mgips.lab.workers import Workers
+from mgips.launch import fresh_accelerator
 from mgips.model.mgips import MGIPS
-from mgips.run import describe_run, fresh_accelerator, one_thread
+from mgips.run import describe_run, one_thread
 from mgips.training import Trainer
 
 

@@ -1,5 +1,6 @@
 """Implicit positives of a whole split or of millions of posts, mined exactly or approximately (§3.4, eqs 14-15)."""
 
+from mgips.mining.encode import EncodedFolder, encode_into
 from mgips.mining.exact import best
 from mgips.mining.result import Mined, MinedFolder, save_mined
 from mgips.mining.split import (
@@ -20,6 +21,7 @@ from mgips.mining.streamed import mine_into, mine_split
 __all__ = [
     "K_MAX",
     "MINES_NOTHING",
+    "EncodedFolder",
     "Hubs",
     "Mined",
     "MinedFolder",
@@ -27,6 +29,7 @@ __all__ = [
     "best_of_others",
     "by_time",
     "contrast_vectors",
+    "encode_into",
     "fingerprint",
     "hubs",
     "hubs_by_chance",

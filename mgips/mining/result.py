@@ -46,6 +46,11 @@ class Mined:
     def __len__(self) -> int:
         return len(self.own_rank)
 
+    def __getitem__(self, texts: slice | Sequence[int] | Tensor) -> Mined:
+        """What was mined for some texts."""
+        places = texts if isinstance(texts, slice | Tensor) else list(texts)
+        return Mined(self.index[places], self.score[places], self.own_rank[places], self.own_score[places])
+
     def top(self, k: int) -> Mined:
         """The same with a smaller K.
 

@@ -114,7 +114,7 @@ def mine_dataset(
     Raises:
         ConfigError: a model without a contrastive part, or fewer than K images.
     """
-    candidates, own_csls = settings_of(model, data)
+    candidates, own_csls = settings_of(model, data.has_image)
     csls = csls or own_csls
     count = check_k(k, len(data), candidates)
     file = Path(cache) / f"mined-{fingerprint(model, data, csls)}.safetensors" if cache else None
@@ -130,9 +130,12 @@ def mine_dataset(
     return mined.top(k)
 
 
-def settings_of(model: MGIPS, data: TweetDataset) -> tuple[Tensor | None, int]:
+def settings_of(model: MGIPS, has_image: Tensor) -> tuple[Tensor | None, int]:
     """What a model's settings say of mining a split of N posts: the candidates, (N,) bool or None for all, and the number
     of CSLS's neighbours, 0 where it ranks by cosines.
+
+    Args:
+        has_image: (N,) bool, whose picture is there.
 
     Raises:
         ConfigError: a model without a contrastive part.
@@ -140,7 +143,7 @@ def settings_of(model: MGIPS, data: TweetDataset) -> tuple[Tensor | None, int]:
     if not model.config.relates or model.image_embedding is None:
         raise ConfigError(MINES_NOTHING)
     missing_too = model.config.mine_missing and model.reader is None  # nobody reads a missing picture
-    return None if missing_too else data.has_image, CSLS_NEIGHBOURS * model.config.csls
+    return None if missing_too else has_image, CSLS_NEIGHBOURS * model.config.csls
 
 
 def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> np.ndarray:
@@ -160,12 +163,19 @@ def best_of_others(model: MGIPS, data: TweetDataset, progress: bool = True) -> n
     return torch.where(own, best[:, 1], best[:, 0]).numpy()
 
 
-def by_time(model: MGIPS, data: TweetDataset) -> Callable[[slice], Tensor] | None:
-    """What distance in time takes from the relevance, for a model that reads and has learned it; a `bias`."""
+def by_time(model: MGIPS, data: TweetDataset | Tensor) -> Callable[[slice], Tensor] | None:
+    """What distance in time takes from the relevance, for a model that reads and has learned it; a `bias`.
+
+    Args:
+        data: N posts, or their times, (N,) in days.
+    """
     reader = model.reader
     if reader is None or reader.time is None:
         return None
-    times = torch.tensor([tweet.time for tweet in data.tweets], dtype=torch.float64, device=reader.time.device)
+    days = (
+        data if isinstance(data, Tensor) else torch.tensor([tweet.time for tweet in data.tweets], dtype=torch.float64)
+    )
+    times = days.to(reader.time.device, torch.float64)
 
     def bias(rows: slice) -> Tensor:
         with torch.no_grad():
@@ -183,10 +193,8 @@ def fingerprint(model: MGIPS, data: TweetDataset, csls: int = 0) -> str:
         digest.update(repr((tweet.id, encoded.pieces)).encode())
     if data.crops is not None:
         digest.update(data.crops.rows.tobytes() + data.crops.has_image.tobytes())
-        # A file of crops is named by its content.
-        pixels = data.crops.pixels
-        file = getattr(pixels, "filename", None)
-        digest.update(Path(file).name.encode() if file else str(zlib.crc32(pixels.tobytes())).encode())
+        for shard in data.crops.shards:  # a file of crops is named by its content
+            digest.update((shard.name if isinstance(shard, Path) else str(zlib.crc32(shard.tobytes()))).encode())
     if data.captions is not None:
         digest.update(data.captions[0].numpy().tobytes())
     if model.reader is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from mgips.errors import ConfigError, DataError
-from mgips.files import write_atomically
+from mgips.files import hold, let_go, write_atomically
 from mgips.mining.exact import Bias, Job, Side, Vectors, bytes_a_text, fixed_bytes, mine_chunk, parse_memory
 from mgips.mining.result import (
     ABOUT,
@@ -102,6 +102,7 @@ def mine_into(
     Raises:
         ConfigError: as `mine_split`; pyarrow is not installed; or a `bias` that nothing is said `about`.
         DataError: as `mine_split`; the folder holds what was mined of other vectors or settings, or cannot be written.
+        RunError: another process writes there.
     """
     parquet()
     if bias is not None and not about:
@@ -123,21 +124,25 @@ def mine_into(
     elif kept != told:
         raise DataError(f"{folder} holds what was mined of other vectors or settings; give another folder.")
 
-    done = []
-    for rows, file in parts_in(folder):
-        if undamaged(file) and rows.stop <= len(job.texts) and (not done or rows.start >= done[-1][0].stop):
-            done.append((rows, file))
-        else:
-            warnings.warn(f"{file} is damaged, and is mined again.", stacklevel=2)
-            file.unlink()
-    gaps = gaps_between(done, len(job.texts))
-    if gaps:
-        job.near = neighbourhoods(job, csls, memory, progress)
-        left = sum(gap.stop - gap.start for gap in gaps)
-        with bar(job, len(job.texts), progress, len(job.texts) - left) as told_bar:
-            for gap in gaps:
-                for rows in chunks(job, gap, memory):
-                    write_part(folder, rows, mine_chunk(job, rows, told_bar.update))
+    lock = hold(folder)
+    try:
+        done = []
+        for rows, file in parts_in(folder):
+            if undamaged(file) and rows.stop <= len(job.texts) and (not done or rows.start >= done[-1][0].stop):
+                done.append((rows, file))
+            else:
+                warnings.warn(f"{file} is damaged, and is mined again.", stacklevel=2)
+                file.unlink()
+        gaps = gaps_between(done, len(job.texts))
+        if gaps:
+            job.near = neighbourhoods(job, csls, memory, progress)
+            left = sum(gap.stop - gap.start for gap in gaps)
+            with bar(job, len(job.texts), progress, len(job.texts) - left) as told_bar:
+                for gap in gaps:
+                    for rows in chunks(job, gap, memory):
+                        write_part(folder, rows, mine_chunk(job, rows, told_bar.update))
+    finally:
+        let_go(lock)
     return MinedFolder(folder)
 
 

@@ -27,6 +27,12 @@ def bio_allowed(tags: Sequence[str]) -> tuple[Tensor, Tensor]:
     return start, torch.tensor([[may_follow(before, tag) for tag in tags] for before in tags])
 
 
+def at_end(scores: list[Tensor], mask: Tensor) -> Tensor:
+    """Each sequence's scores at its last word: T of (B, C), and (T, B) bool → (B, C)."""
+    last = (mask.sum(0) - 1)[None, :, None].expand(1, -1, scores[0].shape[1])  # (1, B, C)
+    return torch.stack(scores).gather(0, last).squeeze(0)
+
+
 # torchcrf declares LongTensor and ByteTensor, which no current function of torch returns.
 class CRF(torchcrf.CRF):
     """pytorch-crf's CRF, faster.
@@ -37,7 +43,7 @@ class CRF(torchcrf.CRF):
         allowed: start (C,) and transition (C, C) masks that decoding obeys (`bio_allowed`). The loss stays
             unconstrained: Twitter-2015's gold has entities that start with I-, whose likelihood would be 0.
 
-    Masks are bool, True on words, and the first word of every sequence must be there: the caller guarantees
+    Masks are bool, True on words and then False on padding, and every sequence has a word: the caller guarantees
     it, as `Batch.word_mask` does, because checking it would make each step wait for the device.
     """
 
@@ -90,11 +96,11 @@ class CRF(torchcrf.CRF):
 
     def _compute_normalizer(self, emissions: Tensor, mask: Tensor) -> Tensor:
         """Log of the sum over all paths: (T, B, C), (T, B) → (B,)."""
-        score = self.start_transitions + emissions[0]  # (B, C)
+        scores = [self.start_transitions + emissions[0]]  # (B, C) each
         into = self.transitions.T  # [to, from]: the sum runs over the last, contiguous axis
-        for now, valid in zip(emissions[1:].unbind(0), mask[1:].unsqueeze(2).unbind(0), strict=True):
-            ahead = torch.logsumexp(score.unsqueeze(1) + into, dim=2) + now  # (B, C)
-            score = torch.where(valid, ahead, score)
+        for now in emissions[1:].unbind(0):
+            scores.append(torch.logsumexp(scores[-1].unsqueeze(1) + into, dim=2) + now)
+        score = at_end(scores, mask)
         return torch.logsumexp(score + self.end_transitions, dim=1)
 
     def _viterbi_decode(self, emissions: Tensor, mask: Tensor) -> list[list[int]]:
@@ -105,15 +111,18 @@ class CRF(torchcrf.CRF):
             step = step.masked_fill(self.forbidden_step, -torch.inf)
         into = step.T.contiguous()  # [to, from]
         here = torch.arange(self.num_tags, device=emissions.device).expand(emissions.shape[1:])  # (B, C)
-        score = start + emissions[0]  # (B, C)
-        valid = mask.unsqueeze(2)  # (T, B, 1)
+        scores = [start + emissions[0]]  # (B, C) each
         history = []
-        for now, on in zip(emissions[1:].unbind(0), valid[1:].unbind(0), strict=True):
-            best, previous = (score.unsqueeze(1) + into).max(dim=2)  # (B, C) each
-            score = torch.where(on, best + now, score)
-            history.append(torch.where(on, previous, here))  # past its end a path stays where it is
+        for now in emissions[1:].unbind(0):
+            best, previous = (scores[-1].unsqueeze(1) + into).max(dim=2)  # (B, C) each
+            scores.append(best + now)
+            history.append(previous)
+        # Steps past a sequence's end were computed and are not used: there a path stays where it is.
+        score = at_end(scores, mask)
         tag = (score + self.end_transitions).argmax(1, keepdim=True)  # (B, 1)
         path = [tag]
+        if history:
+            history = torch.where(mask[1:].unsqueeze(2), torch.stack(history), here).unbind(0)
         for previous in reversed(history):
             tag = previous.gather(1, tag)
             path.append(tag)

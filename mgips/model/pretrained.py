@@ -5,13 +5,14 @@ Which kinds of encoder there are, and how their layers are taken apart: `mgips.m
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -39,7 +40,7 @@ from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.batch import CAPTION_PIECES, Batcher
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, DataError, RunError
-from mgips.files import read_tensors, tensors_hash, with_checksum, write_atomically
+from mgips.files import CHECKSUM, read_tensors, tensors_hash, with_checksum, write_atomically
 from mgips.model.baselines import WordEncoder, word_tokenizer
 from mgips.model.embedding import pixel_statistics
 from mgips.model.encoders import IMAGE, PAIRS, REFUSED, TEXT, WHOLE, Encoder
@@ -200,14 +201,16 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
     """
     if config.max_length > reach(text.to_dict()):
         raise ConfigError(
-            f"max_length is {config.max_length}, but {config.text_encoder!r} reads at most {reach(text.to_dict())} pieces."
+            f"max_length is {config.max_length}, but {config.text_encoder!r} reads at most {reach(text.to_dict())} pieces; "
+            "lower it."
         )
     if image is None:
         return
     captions = config.image_encoder == CAPTIONS
     if captions and CAPTION_PIECES > reach(image.to_dict()):
         raise ConfigError(
-            f"A caption has {CAPTION_PIECES} pieces, but {config.text_encoder!r} reads at most {reach(image.to_dict())}."
+            f"A caption has {CAPTION_PIECES} pieces, but {config.text_encoder!r} reads at most {reach(image.to_dict())}; "
+            "choose another one."
         )
     for name, what in (
         ("num_hidden_layers", "layers"),
@@ -223,7 +226,7 @@ def check_fit(text: PretrainedConfig, image: PretrainedConfig | None, config: Mo
     if not captions and config.crop_size % image.patch_size:
         fitting = max(round(config.crop_size / image.patch_size), 1) * image.patch_size
         raise ConfigError(
-            f"crop_size {config.crop_size} is no multiple of the image encoder's patch size {image.patch_size}; "
+            f"crop_size {config.crop_size} is not a multiple of the image encoder's patch size {image.patch_size}; "
             f"use crop_size={fitting}."
         )
 
@@ -327,6 +330,8 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
 
 # ---- whole models, saved and loaded ----
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt", "bpe.codes")
+"""Those that decide what a text's pieces are; each tokenizer has some."""
 MOST_LAYERS = 1000
 """More are taken for a damaged file."""
 
@@ -350,15 +355,16 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
 
     def save_description(self, folder: Path) -> None:
         """config.json and the tokenizer: a pretrained folder but for its weights."""
-        tags = tag_set(self.config.types)
+        save_tokenizer(self.batcher.tokenizer, folder)
         description = {
             "model": dataclasses.asdict(self.config),
             "encoders": self.encoder_configs,
-            "tags": tags,
+            "tags": tag_set(self.config.types),
             "vocabulary": vocabulary_hash(self.batcher.tokenizer),
+            "files": {name: _file_hash(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()},
         }
+        description[CHECKSUM] = _description_hash(description)
         (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        save_tokenizer(self.batcher.tokenizer, folder)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
@@ -378,13 +384,13 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
             except Exception as error:  # the hub's client raises a dozen kinds
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
                 raise RunError(
-                    f"{pretrained_model_name_or_path} is no folder here, and could not be fetched from the hub ({reason}); "
+                    f"{pretrained_model_name_or_path} is not a folder here, and could not be fetched from the hub ({reason}); "
                     "give a run folder or a saved model's."
                 ) from error
         missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
         if missing:
             raise RunError(
-                f"{path} is no saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
+                f"{path} is not a saved model: {' and '.join(missing)} not found; give a run folder or a saved model's."
             )
         _described(path / "config.json")  # the mixin reads it too, and says less
         return super().from_pretrained(path)
@@ -416,6 +422,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
             raise
         except Exception as error:  # an architecture that is none raises a dozen kinds
             raise misfit from error
+        _check_saved(folder, description)
         if (folder / "README.md").is_file():
             model.card = (folder / "README.md").read_text(encoding="utf-8")
         return model.eval()
@@ -440,24 +447,60 @@ def _described(file: Path) -> tuple[ModelConfig, dict[str, Any]]:
         raise RunError(f"{file} cannot be read; save the model again.") from error
     parts = ("model", "encoders", "tags")
     if not isinstance(description, dict) or not all(isinstance(description.get(p), dict | list) for p in parts):
-        raise RunError(f"{file} does not describe an mgips model.")
+        raise RunError(f"{file} does not describe an mgips model; give a folder that mgips saved.")
     settings, encoders = description["model"], description["encoders"]
     known = {field.name for field in dataclasses.fields(ModelConfig)}
     strange = sorted(set(settings) - known)
     if strange:
-        raise RunError(f"{file} has the setting {strange[0]!r}, which this version of mgips does not know.")
+        raise RunError(
+            f"{file} has the setting {strange[0]!r}, which this version of mgips does not know; update mgips."
+        )
     try:
         config = ModelConfig(**settings)
         layers = [encoders[side]["num_hidden_layers"] for side in ("text", "image")[: 1 + config.images]]
     except ConfigError as error:
         raise RunError(f"{file}: {error}") from error
     except (TypeError, KeyError) as error:
-        raise RunError(f"{file} does not describe an mgips model.") from error
+        raise RunError(f"{file} does not describe an mgips model; give a folder that mgips saved.") from error
     if description["tags"] != list(tag_set(config.types)):
         raise RunError(f"{file} has tags that are not those of its types; save the model again.")
     if not all(isinstance(count, int) and count <= MOST_LAYERS for count in layers):
         raise RunError(f"{file}: an encoder of {max(map(str, layers), key=len)} layers; save the model again.")
     return config, description
+
+
+def _file_hash(file: Path) -> str:
+    """SHA-256 of a file; of JSON, whatever its indentation."""
+    content = file.read_bytes()
+    if file.suffix == ".json":
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.dumps(json.loads(content), sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+def _description_hash(description: Mapping[str, Any]) -> str:
+    """SHA-256 over all that config.json says, but for the hash itself."""
+    told = json.loads(json.dumps({name: value for name, value in description.items() if name != CHECKSUM}))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+
+
+def _check_saved(folder: Path, description: Mapping[str, Any]) -> None:
+    """That config.json and the tokenizer's files are those that the model was saved with, where it says so: a change that
+    fits the weights would give other answers.
+
+    Raises:
+        RunError: naming the file that was changed.
+    """
+    if CHECKSUM not in description:
+        return
+    changed = [] if description[CHECKSUM] == _description_hash(description) else ["config.json"]
+    if not changed:
+        kept = description["files"].items()
+        changed = [name for name, told in kept if not (folder / name).is_file() or _file_hash(folder / name) != told]
+    if changed:
+        raise RunError(
+            f"{folder / changed[0]} was changed after the model was saved; restore it, or save the model again."
+        )
 
 
 def _finite(file: Path) -> dict[str, Tensor]:

@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchcrf
+from benchmarks.test_speed import tiny_epoch
 from torch.utils.flop_counter import FlopCounterMode
 
 from mgips.config import RANDOM, TrainConfig, preset
 from mgips.data.tinytweets.posts import tinytweets
+from mgips.model.crf import CRF
 from mgips.model.mgips import MGIPS
 from mgips.training import parameter_groups
 
@@ -66,3 +69,26 @@ def test_base_size_step(benchmark):
     if out := os.environ.get("MGIPS_BENCH_OUT"):
         Path(out).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     assert all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_crf_decoding(benchmark):
+    """Over pytorch-crf's, which waits for the device at every tag."""
+    ours, theirs = CRF(9, batch_first=True).cuda(), torchcrf.CRF(9, batch_first=True).cuda()
+    theirs.load_state_dict(ours.state_dict())
+    scores, mask = torch.randn(32, 128, 9, device="cuda"), torch.arange(128, device="cuda") < 100
+    mask = mask.expand(32, -1).contiguous()
+    assert ours.decode(scores, mask) == theirs.decode(scores, mask)
+    ratio = timed(lambda: ours.decode(scores, mask), 10) / timed(lambda: theirs.decode(scores, mask), 3)
+    print(f"CRF decoding ÷ pytorch-crf, T = 128: {ratio:.3f}")
+    benchmark.pedantic(lambda: ours.decode(scores, mask), rounds=1)
+    assert ratio < 1
+
+
+def test_tiny_epoch_against_its_products(benchmark):
+    """Launches, not products, are what a tiny epoch on a GPU waits for; also with windows sorted by length."""
+    epoch, products = tiny_epoch()
+    windowed, _ = tiny_epoch(length_window=8)
+    seconds = {"epoch": timed(epoch, 2), "length_window 8": timed(windowed, 2), "products": timed(products.again, 2)}
+    print(json.dumps({name: value / seconds["products"] for name, value in seconds.items()}, indent=2))
+    benchmark.pedantic(epoch, rounds=1)
+    assert min(seconds.values()) > 0

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torchcrf
 from builders import HostReads, loss_of
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from mgips.config import RANDOM, TrainConfig, preset
 from mgips.data.batch import TweetDataset, evaluation_batches, training_batches
@@ -26,7 +27,7 @@ from mgips.model.crf import CRF
 from mgips.model.mgips import MGIPS
 from mgips.model.pretrained import load_image_encoder, load_text_encoder
 from mgips.model.reading import Pool, Reader
-from mgips.training import parameter_groups
+from mgips.training import Trainer, parameter_groups
 
 LINES: list[str] = []
 
@@ -125,6 +126,56 @@ def test_crf(benchmark, length):
     tell(benchmark, f"CRF decoding ÷ pytorch-crf, T = {length}", c / d, 0.40)
 
 
+class Products(TorchDispatchMode):
+    """Notes every matrix product that is computed, with the layout of its arguments, to compute them again by themselves."""
+
+    KINDS = (torch.ops.aten.mm.default, torch.ops.aten.addmm.default, torch.ops.aten.bmm.default)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[tuple[Callable, list[torch.Tensor]]] = []
+        self.like: dict[tuple, torch.Tensor] = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func in self.KINDS:
+            self.calls.append((func, [self.stand_in(x) for x in args]))
+        return func(*args, **(kwargs or {}))
+
+    def stand_in(self, x: torch.Tensor) -> torch.Tensor:
+        layout = x.shape, x.stride(), x.dtype
+        if layout not in self.like:
+            self.like[layout] = torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device=x.device).normal_()
+        return self.like[layout]
+
+    def again(self) -> None:
+        for func, args in self.calls:
+            func(*args)
+
+
+def tiny_epoch(length_window: int = 1) -> tuple[Callable[[], object], Products]:
+    """An epoch of 30 steps of the tiny model, to be called over and over, and the products of one."""
+    corpus = tinytweets(sizes=(960, 1, 1))
+    model, config = preset("tiny", epochs=100, length_window=length_window)
+    trainer = Trainer(corpus, model, config, progress=False)
+
+    def epoch() -> None:
+        for _ in range(trainer.steps_per_epoch):
+            trainer.step()
+
+    with Products() as products:
+        epoch()
+    return epoch, products
+
+
+def test_tiny_epoch_against_its_products(benchmark):
+    """A training epoch of the tiny model over its matrix products alone; and over an epoch of windows sorted by length."""
+    epoch, products = tiny_epoch()
+    ours, alone = benchmark.pedantic(lambda: in_turn(epoch, products.again, 2), rounds=1)
+    tell(benchmark, "tiny epoch ÷ its matrix products alone", ours / alone, 4)
+    windowed, plain = in_turn(tiny_epoch(length_window=8)[0], epoch, 2)
+    tell(benchmark, "tiny epoch, length_window 8 ÷ 1", windowed / plain, 0.9)
+
+
 def test_host_syncs(benchmark):
     """Operations that wait for the device in a training step; reads of results in decoding a batch."""
     tweets = tinytweets(sizes=(64, 1, 1)).train
@@ -179,15 +230,16 @@ def test_useful_positions(benchmark, name):
         lengths = data.lengths
         return sum(lengths) / sum(len(b) * max(lengths[i] for i in b) for b in batches)
 
-    def both():
+    def all_three():
         train, test = (TweetDataset(t, model.batcher) for t in (corpus.train, corpus.test))
         return (
-            share(train, training_batches(corpus.train, 32, 0, 0)),
+            *(share(train, training_batches(corpus.train, 32, 0, 0, lengths=train.lengths, window=w)) for w in (1, 8)),
             share(test, list(evaluation_batches(test.lengths, 32))),
         )
 
-    training, evaluation = benchmark.pedantic(both, rounds=1)
+    training, windowed, evaluation = benchmark.pedantic(all_three, rounds=1)
     tell(benchmark, f"useful ÷ padded text positions, training, {name}", training, 0.55, at_most=False)
+    tell(benchmark, f"the same with length_window 8, {name}", windowed, 0.55, at_most=False)
     tell(benchmark, f"useful ÷ padded text positions, evaluation, {name}", evaluation, 0.90, at_most=False)
 
 

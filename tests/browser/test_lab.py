@@ -360,7 +360,7 @@ def test_swap(ran):
             swap.locator(".mgips-upload").click()
         chooser.value.set_files({"name": name, "mimeType": "image/png", "buffer": content})
         if name == "bad.png":
-            expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is no picture", timeout=LOOK)
+            expect(swap.locator(".mgips-error").first).to_contain_text("bad.png is not a picture", timeout=LOOK)
     assert "with the picture “upload”" in changed(swap.locator(".mgips-view"), alt)
     finish(swap)
 

@@ -41,7 +41,7 @@ from mgips.lab.widgets.base import (
     post_slider,
 )
 from mgips.lab.widgets.html import CARD, GOOD, INK, PALE, marked, render, shortened, thumbnails
-from mgips.mining import K_MAX, MINES_NOTHING, Mined, mine_dataset
+from mgips.mining import K_MAX, MINES_NOTHING, Mined, MinedFolder, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.run import Run
@@ -62,6 +62,7 @@ def inspect_pairs(
     k_max: int = K_MAX,
     progress: bool = True,
     pool: Pool | Sequence[Tweet] | None = None,
+    mined: MinedFolder | str | Path | None = None,
 ) -> PairInspector:
     """Mine a split of a corpus and look at the mined images.
 
@@ -75,10 +76,14 @@ def inspect_pairs(
         k_max: the largest K on the slider.
         pool: what a model that reads may read, a pool or posts to build one from; by default the split's own pictures.
             The images shown are the split's, whatever is in the pool.
+        mined: what `mgips mine` or `mine_into` has left of this very split, instead of mining it now. Only what is shown is
+            read from there: no line sums up the whole split, and weights of reading are not shown.
 
     Raises:
-        ConfigError: a model that mines nothing, no such split or an empty one, a K that the split cannot fill, or a
-            pool for a model that does not read or that other weights have built.
+        ConfigError: a model that mines nothing, no such split or an empty one, a K that the split cannot fill, a
+            pool for a model that does not read or that other weights have built, or a mined folder of as many texts as
+            another split has.
+        DataError: a mined folder that is not there, not finished or damaged.
         RunError: a folder or name without a model.
     """
     cache = data = None
@@ -96,10 +101,20 @@ def inspect_pairs(
         raise ConfigError(f"The {split} split of {corpus.name} is empty; there is nothing to inspect.")
     if data is None or data.tweets is not tweets:
         data = TweetDataset(tweets, model.batcher, progress)
+    k = model.config.k if k is None else k
+    if mined is not None:
+        folder = mined if isinstance(mined, MinedFolder) else MinedFolder(mined)
+        if len(folder) != len(tweets):
+            raise ConfigError(
+                f"{folder.folder} holds what was mined for {len(folder):,} texts, and the {split} split of {corpus.name} has "
+                f"{len(tweets):,}; name the corpus and the split that were mined."
+            )
+        predicted = model.predict_dataset(data, pool=pool_of(model, pool, data))
+        captions = model.config.image_encoder == CAPTIONS
+        return PairInspector(tweets, predicted, folder, min(k, folder.k), f"{corpus.name}-{split}", captions=captions)
     pool = pool_of(model, pool, data)
     candidates = data.has_image | (model.config.mine_missing and model.reader is None)
     minable = int(candidates.sum())
-    k = model.config.k if k is None else k
     mining = mine_dataset(model, data, max(k, min(k_max, minable)), cache, progress=progress)
     predicted, read = _predict(model, data, mining, pool)
     captions = model.config.image_encoder == CAPTIONS
@@ -147,7 +162,7 @@ class PairInspector(Inspector):
         self,
         tweets: Sequence[Tweet],
         predicted: Sequence[Sequence[str]],
-        mining: Mined,
+        mining: Mined | MinedFolder,
         k: int,
         name: str = "split",
         candidates: Tensor | None = None,
@@ -157,6 +172,7 @@ class PairInspector(Inspector):
         """N posts, the predicted tags of each, and the images mined for each, at least K.
 
         Args:
+            mining: in memory, or in a folder, of which only what is shown is read.
             name: names the export.
             candidates: (N,) bool, the images that could be mined; all by default.
             read: with which weights they are read, where they are.
@@ -170,15 +186,11 @@ class PairInspector(Inspector):
         self.predicted = [spans(tweet.words, tags) for tweet, tags in zip(tweets, predicted, strict=True)]
         self.knows_truth = all(tweet.truth is not None for tweet in tweets)
         """Whether it is known which images are relevant (TinyTweets)."""
-        self._own_rank = [rank + 1 for rank in mining.own_rank.tolist()]
-        own, index, score = (values.tolist() for values in (mining.own_score, mining.index, mining.score))
-        found = ([pair for pair in zip(*row, strict=True) if pair[0] >= 0] for row in zip(index, score, strict=True))
-        self._images = [[(i, own[i]), *pairs] for i, pairs in enumerate(found)]
-        """For each post the places and scores of the images: its own, then the mined ones, the best first."""
+        self._found: dict[int, Mined] = {}
+        """What was mined for the posts that have been shown."""
         rows = [] if read is None else torch.cat([read.own[:, None], read.mined], 1).tolist()
         self._weights = [
-            dict(zip((i for i, _ in images), row, strict=False))
-            for images, row in zip(self._images, rows, strict=False)
+            dict(zip((i for i, _ in self._images(place)), row, strict=False)) for place, row in enumerate(rows)
         ]
         """For each post the weights with which these are read, by place; empty where nothing is."""
         self._types = in_order(
@@ -235,6 +247,8 @@ class PairInspector(Inspector):
         return self._summaries[k]
 
     def _summarise(self, k: int) -> list[str]:
+        if isinstance(self.mining, MinedFolder):
+            return []
         lines = []
         if self.knows_truth:
             p = split_precision(self.tweets, self.mining, k, self._candidates)
@@ -261,7 +275,7 @@ class PairInspector(Inspector):
         if self.read is None:
             return []
         lines, places = [], range(len(self.tweets))
-        pairs = [(i, other, self._weights[i][other]) for i in places for other, _ in self._images[i][1 : k + 1]]
+        pairs = [(i, other, self._weights[i][other]) for i in places for other, _ in self._images(i)[1 : k + 1]]
         if self.knows_truth:
             fits = [bool(self._relevant(i, other)) for i, other, _ in pairs]
             others = [fit for fit, (i, other, _) in zip(fits, pairs, strict=True) if other != i]
@@ -279,7 +293,7 @@ class PairInspector(Inspector):
     def _ends(self, place: int, k: int) -> tuple[float, float, float]:
         """Where a post's weight goes when it reads: to its own image and the K mined ones, to others, to nothing."""
         assert self.read is not None
-        shown = sum(self._weights[place][other] for other in {other for other, _ in self._images[place][: k + 1]})
+        shown = sum(self._weights[place][other] for other in {other for other, _ in self._images(place)[: k + 1]})
         nothing = float(self.read.nothing[place])
         return shown, max(0.0, 1 - shown - nothing), nothing
 
@@ -352,7 +366,7 @@ class PairInspector(Inspector):
             0.66 + more,
             0.48 + more,
         )  # inches
-        rows = [self._images[place][: k + 1] for place in places]
+        rows = [self._images(place)[: k + 1] for place in places]
         pictures = [[Image.open(io.BytesIO(self._thumbnail(other)[0])) for other, _ in row] for row in rows]
         shapes = [[1.0 if self._captions else picture.height / picture.width for picture in row] for row in pictures]
         heights = [cell * min(1, max(row)) for row in shapes]
@@ -385,7 +399,7 @@ class PairInspector(Inspector):
                 frame = GOOD if known else PALE if rank else INK
                 axes.spines[:].set(visible=True, color=frame, linewidth=2)
                 sign = {True: "  ✓ relevant", False: "  ✗ not", None: ""}[known]
-                name = f"{rank}" if rank else f"own, rank {self._own_rank[place]:,}"
+                name = f"{rank}" if rank else f"own, rank {self._own_rank(place):,}"
                 caption = f"{name}: {score:.2f}{sign}\n{fitted(self.tweets[other].id, cell, 7.5)}"
                 if self.read is not None:
                     caption += f"\n{_with(self._weights[place][other])}"
@@ -428,9 +442,25 @@ class PairInspector(Inspector):
             kinds.add("related" if tweet.truth is not None and tweet.truth.related else "unrelated")
         return kinds
 
+    def _row(self, place: int) -> Mined:
+        """What was mined for a post."""
+        if place not in self._found:
+            self._found[place] = self.mining[[place]]
+        return self._found[place]
+
+    def _own_rank(self, place: int) -> int:
+        """The rank of a post's own image, from 1."""
+        return int(self._row(place).own_rank) + 1
+
+    def _images(self, place: int) -> list[tuple[int, float]]:
+        """The places and scores of a post's images: its own, then the mined ones, the best first."""
+        row = self._row(place)
+        pairs = zip(row.index[0].tolist(), row.score[0].tolist(), strict=True)
+        return [(place, float(row.own_score)), *(pair for pair in pairs if pair[0] >= 0)]
+
     def _mined(self, place: int) -> list[tuple[int, float]]:
         """The places and scores of a post's K images, the best first."""
-        return self._images[place][1 : self.k + 1]
+        return self._images(place)[1 : self.k + 1]
 
     def _reading(self, place: int, k: int) -> str:
         """Where a post's weight goes when it reads."""
@@ -474,7 +504,7 @@ class PairInspector(Inspector):
         self._cards, self._opens, self._pool = [], [], []  # for each rank: the card, its button, and both in a box
         for rank in range(1, self.mining.k + 1):
             self._cards.append(widgets.HTML(layout={**card, "margin": "0 0 2px 0"}))
-            opens = button("open", lambda rank=rank: self._open(self._images[self._at][rank][0]), f"{CARD}px")
+            opens = button("open", lambda rank=rank: self._open(self._images(self._at)[rank][0]), f"{CARD}px")
             opens.description, opens.layout.margin = "Open this post", "0"
             self._opens.append(opens)
             layout = {**card, "margin": "0 8px 8px 0", "overflow": "visible"}
@@ -554,9 +584,9 @@ class PairInspector(Inspector):
 
     def _card(self, place: int, rank: int = 0) -> Markup:
         """The card of a mined image, by its rank from 1, or of the post's own image."""
-        other, score = self._images[place][rank]
+        other, score = self._images(place)[rank]
         image = {"thumbnail": self._thumbnail(other), "own": other == place, "relevant": self._relevant(place, other)}
-        numbers = {"rank": rank, "score": score, "own_rank": self._own_rank[place], "count": len(self.tweets)}
+        numbers = {"rank": rank, "score": score, "own_rank": self._own_rank(place), "count": len(self.tweets)}
         image["caption"] = self._caption(other) if self._captions else None
         image["read"] = "" if self.read is None else _with(self._weights[place][other])
         return render("card", tweet=self.tweets[other], **image, **numbers)
