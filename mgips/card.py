@@ -63,7 +63,7 @@ Corpus {data}, SHA-256 `{sha256}`{notes}. {device}, {seconds} seconds; {versions
 | setting | here | default |
 |---|---|---|
 {settings}
-
+{forks}
 ## Limits
 
 - Words past {max_length} word pieces {past}.
@@ -118,6 +118,10 @@ def model_card(name: str, described: Mapping[str, Any], results: Mapping[str, An
             ]
         ),
         seed=train["seed"],
+        forks="".join(
+            f"\nAfter step {fork['step']:,} of this run: {', '.join(f'{k} = {v}' for k, v in fork['changes'].items())}.\n"
+            for fork in described.get("forks", [])
+        ),
         sha256=corpus["sha256"],
         notes="".join(f"; {note.rstrip('.')}" for note in corpus["notes"]),
         device=described["device"]["name"],

@@ -2,7 +2,7 @@
 
 A run folder is a saved model (`MGIPS.from_pretrained(folder)`) and the record of how it came to be:
 
-    run.json            configuration, versions, device, data hash: written first
+    run.json            configuration, versions, device, data hash: written first; and settings changed on the way
     config.json, tokenizer…, model.safetensors    the weights of the best dev F1 so far
     metrics.jsonl       one line per epoch
     checkpoint.pt       everything needed to resume; removed when the run is complete
@@ -130,6 +130,14 @@ class RunFolder:
                 "resume it with the same, or choose another folder."
             )
         (self.path / "stopped.json").unlink(missing_ok=True)  # written again if it happens again
+        return self.checkpoint()
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, on the CPU; None where there is none.
+
+        Raises:
+            RunError: it is damaged.
+        """
         checkpoint = self.path / "checkpoint.pt"
         if not checkpoint.exists():
             return None
@@ -206,6 +214,27 @@ class RunFolder:
     def write_history(self, history: list[dict[str, Any]]) -> None:
         """Replace metrics.jsonl."""
         self._write("metrics.jsonl", "".join(json.dumps(line) + "\n" for line in history).encode())
+
+    def forks(self) -> list[dict[str, Any]]:
+        """The settings that were changed on the way, and after which step each.
+
+        Raises:
+            RunError: run.json is damaged.
+        """
+        forks = read_record(self.path / "run.json").get("forks", [])
+        if not isinstance(forks, list) or not all(
+            isinstance(fork, dict) and isinstance(fork.get("step"), int) and isinstance(fork.get("changes"), dict)
+            for fork in forks
+        ):
+            raise RunError(
+                f"{self.path / 'run.json'} is damaged: its forks are not steps with changes; restore it from a copy."
+            )
+        return forks
+
+    def write_forks(self, forks: list[dict[str, Any]]) -> None:
+        """Write them into run.json, which else stays as the run began."""
+        record = {k: v for k, v in read_record(self.path / "run.json").items() if k != "forks"}
+        self._write("run.json", json_bytes({**record, **({"forks": forks} if forks else {})}))
 
     def write_stop(self, found: dict[str, Any]) -> None:
         """Write stopped.json: why a run could not go on."""

@@ -6,18 +6,22 @@ trainer = mgips.Trainer(corpus, model, config, folder)
 for step in trainer:                                    a step at a time: stop anywhere, look, go on
     print(step.number, step.loss.total)
 run = trainer.finish()
+
+trainer = mgips.Trainer.resume(folder)                  a run that was stopped, in whatever way
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import itertools
 import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +35,21 @@ from tqdm.auto import tqdm
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import Batch, TweetDataset, training_batches
 from mgips.data.corpus import Corpus
+from mgips.data.load import load_corpus, place_in
 from mgips.data.windows import in_windows
-from mgips.errors import ConfigError, MGIPSError, RunError
+from mgips.errors import ConfigError, DataError, MGIPSError, RunError
 from mgips.evaluate import split_score
 from mgips.launch import fresh_accelerator
 from mgips.model.mgips import MGIPS, Loss
 from mgips.model.reading import Pool, gathered, joined
-from mgips.run import Run, RunFolder, describe_run, rng_state, set_rng
+from mgips.run import Run, RunFolder, describe_run, read_record, rng_state, set_rng
+
+PARTS = "text", "image", "fusion", "contrast", "head"
+"""The parts of a model that have a learning rate each."""
+IN_THE_LOSS = "temperature", "k", "ips_loss", "cl_loss"
+"""Settings of a model that only its loss reads, so that they can change during a run."""
+CHANGEABLE = (*IN_THE_LOSS, *(f"lr_{part}" for part in PARTS), "epochs", "max_grad_norm", "patience", "ips_warmup")
+"""Settings that may change between two steps (`Trainer.change`)."""
 
 
 def train(
@@ -69,6 +81,8 @@ class Step:
     """Norm of the gradient before clipping, on the device."""
     scores: dict[str, Any] | None
     """The epoch's line of metrics.jsonl, where this step was its last: losses, dev scores, seconds."""
+    norms: dict[str, Tensor] = field(default_factory=dict)
+    """Norm of each part's gradient before clipping, on the device; empty unless `Trainer.part_norms` is set."""
 
 
 class Trainer:
@@ -79,7 +93,8 @@ class Trainer:
     that was never interrupted.
 
     Attributes: `model`, `config`, `data` (the splits as datasets), `number` (steps done), `history` (a record per
-    epoch), `best` (epoch and dev F1 of the best so far), `folder`.
+    epoch), `best` (epoch and dev F1 of the best so far), `folder`, `forks` (settings changed on the way, see `change`),
+    `part_norms` (set it for `Step.norms`).
     """
 
     def __init__(
@@ -106,12 +121,16 @@ class Trainer:
         self.accelerator = accelerator = fresh_accelerator(config)
         set_seed(config.seed)
         check_corpus(corpus, model.config if isinstance(model, MGIPS) else model, config)
+        if isinstance(model, MGIPS) and model.trained:
+            warnings.warn(TRAINED, stacklevel=2)
         if not isinstance(model, MGIPS):
             model = MGIPS.build(replace(model, types=corpus.types), corpus.train)
         self.model = model
         self.model.encoder.gradient_checkpointing = config.gradient_checkpointing
         self.corpus = corpus
         self.folder: RunFolder | None = None
+        self.forks: list[dict[str, Any]] = []
+        self.part_norms = False
         state = None
         if folder:
             self.folder = RunFolder(folder, accelerator.is_main_process)
@@ -123,7 +142,8 @@ class Trainer:
                         self.model.save_description(self.folder.path)
                 except MGIPSError as error:  # the other processes wait for its word
                     problem = error
-            state, problem = broadcast_object_list([state, problem])
+            forks = self.folder.forks() if accelerator.is_main_process and problem is None else []
+            state, problem, self.forks = broadcast_object_list([state, problem, forks])
             if problem is not None:
                 raise problem
 
@@ -136,9 +156,9 @@ class Trainer:
         }
         self.steps_per_epoch = math.ceil(len(self._epoch_batches(0)) / config.accumulate)
         total = self.steps_per_epoch * config.epochs
-        optimizer = torch.optim.AdamW(parameter_groups(self.model, config))
-        self.schedule = linear_schedule(optimizer, total, config.warmup_ratio)
-        self._wrapped, self.optimizer = accelerator.prepare(self.model, optimizer)
+        self._adamw = torch.optim.AdamW(parameter_groups(self.model, config))
+        self.schedule = linear_schedule(self._adamw, total, config.warmup_ratio)
+        self._wrapped, self.optimizer = accelerator.prepare(self.model, self._adamw)
 
         self.number = 0
         self.history: list[dict[str, Any]] = []
@@ -152,9 +172,13 @@ class Trainer:
         self._warm = config.ips_warmup * self.steps_per_epoch
         self._memory: list[Pool] = []  # the pictures of past batches, for a model that reads
         self._complete = False
+        self._start = self.model.config, config  # before any change
+        self._due: list[dict[str, Any]] = []  # changes that are still to come, when a run is done again
         if state is not None and self.folder:
-            self._restore(state)
+            self._restore(state, self.forks)
             self.folder.write_history(self.history)
+        else:
+            self._due = list(self.forks)
         self._board = self.folder.tensorboard() if config.tensorboard and self.folder and self.folder.writer else None
         self._bar = tqdm(
             total=total,
@@ -163,6 +187,37 @@ class Trainer:
             mininterval=0.5,
             disable=not (progress and accelerator.is_main_process),
         )
+
+    @classmethod
+    def resume(
+        cls, folder: str | Path, corpus: Corpus | None = None, root: str | Path | None = None, progress: bool = True
+    ) -> Trainer:
+        """Go on with a stopped run where its last checkpoint is, with the settings that its run.json has.
+
+        Args:
+            corpus: what it was trained on; loaded again by default.
+            root: where the Twitter folders are, to load it from.
+
+        Raises:
+            RunError: no run that can be continued, or another corpus than it was begun with.
+            DataError: its corpus was made in memory, and has to be given.
+        """
+        record = read_record(Path(folder) / "run.json")
+        settings = {name: dict(record[name]) for name in ("model", "train")}
+        try:
+            model, config = ModelConfig(**settings["model"]), TrainConfig(**settings["train"])
+        except TypeError as error:
+            raise RunError(f"The run in {folder} has settings that this version does not know; train anew.") from error
+        if corpus is None:
+            try:
+                place = place_in(record["corpus"])
+            except DataError as error:
+                raise DataError(
+                    f"The corpus {record['corpus'].get('name')!r} was made in memory and cannot be loaded; give it: "
+                    "Trainer.resume(folder, corpus)."
+                ) from error
+            corpus = load_corpus(place, root)
+        return cls(corpus, model, config, folder, resume=True, progress=progress)
 
     @property
     def finished(self) -> bool:
@@ -184,18 +239,22 @@ class Trainer:
         self._end_epoch_if_due()
         if self.finished:
             raise RunError("This run is over; finish() gives its test scores, and a new Trainer trains on.")
+        while self._due and self._due[0]["step"] <= self.number:
+            self._apply(self._due.pop(0)["changes"])
         started = time.perf_counter()
         batches = self._next_batches()
         with uninterrupted():
             set_rng(self._rng)
             self._wrapped.train()
             totals, losses, own = zip(*(self._backward(batch, batches) for batch in batches), strict=True)
+            parts = self._part_norms() if self.part_norms else {}
             limit = self.config.max_grad_norm or math.inf
             norm: Tensor = self.accelerator.clip_grad_norm_(self._wrapped.parameters(), limit)  # pyright: ignore
             self.optimizer.step()
             self.schedule.step()
             self.optimizer.zero_grad()
             self.number += 1
+            self.model.trained = True
             terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
             for name, value in terms.items():
                 self._sums[name] = self._sums[name] + value if name in self._sums else value
@@ -211,7 +270,7 @@ class Trainer:
         scores = self._end_epoch_if_due()
         if scores is None and self.config.checkpoint_every and self.number % self.config.checkpoint_every == 0:
             self.save()
-        return Step(self.number, epoch, batches, Loss(terms, losses[-1].contrast), norm, scores)
+        return Step(self.number, epoch, batches, Loss(terms, losses[-1].contrast), norm, scores, parts)
 
     def save(self) -> None:
         """Write a checkpoint to continue from. Nothing without a run folder.
@@ -219,23 +278,88 @@ class Trainer:
         Raises:
             RunError: the file cannot be written, or a loss since the last checkpoint was not finite.
         """
-        self._checked()  # never keep weights that a bad loss has touched
-        rng = gather_object([self._rng])
+        state = self._state()
         if self.folder:
-            self.folder.save_checkpoint(
-                {
-                    "model": self.model.state_dict(),
-                    "optimizer": self.optimizer.state_dict(),
-                    "schedule": self.schedule.state_dict(),
-                    "step": self.number,
-                    "history": self.history,
-                    "best": self.best,
-                    "sums": self._sums,
-                    "seconds": self._seconds,
-                    "rng": rng,
-                    "memory": [vars(pool.to("cpu")) for pool in self._memory],
-                }
-            )
+            self.folder.save_checkpoint(state)
+
+    def state(self) -> dict[str, Any]:
+        """A copy of all that `back` needs, for a run without a folder.
+
+        Raises:
+            RunError: a loss since the last checkpoint was not finite.
+        """
+        return {**copy.deepcopy(self._state()), "weights": copy.copy(self._best_weights)}
+
+    def back(self, state: dict[str, Any] | None = None) -> None:
+        """Return to what `state()` gave, or to the run folder's last checkpoint. Steps and changes after it are undone.
+
+        Raises:
+            RunError: there is no checkpoint, it is damaged, or the run is complete.
+        """
+        if self._complete:
+            raise RunError("This run is complete, and its checkpoint is gone; a new Trainer trains on.")
+        weights = None
+        if state is not None:
+            weights, state = state["weights"], copy.deepcopy(state)
+        elif self.folder:
+            state = self.folder.checkpoint()
+        if state is None:
+            raise RunError("There is no checkpoint to go back to; save() writes one, in a run with a folder.")
+        self._guard.waiting.clear()
+        self._batches, self._best_weights = None, weights
+        self._restore(state, state.get("forks", []))
+        self._bar.n = self.number
+        self._bar.refresh()
+        if self.folder:
+            self.folder.write_forks(self.forks)
+            self.folder.write_history(self.history)
+
+    def quiet(self) -> None:
+        """Show no bar from here on."""
+        self._bar.disable = True
+
+    def change(self, **changes: Any) -> None:
+        """Other settings from the next step on (`CHANGEABLE`). The run is a fork of what it was: run.json says what
+        changed after which step, the model card says so too, and a resumed run changes the same things at the same steps.
+
+        Other `epochs` bend the rest of the learning rates' schedule.
+
+        Raises:
+            ConfigError: a setting that cannot change during a run, or a value that it cannot have.
+            RunError: run.json cannot be written.
+        """
+        self._apply(changes)
+        self.forks = [*self.forks, {"step": self.number, "changes": changes}]
+        if self.folder:
+            self.folder.write_forks(self.forks)
+
+    def what_if(self, batches: Sequence[Batch], **changes: Any) -> tuple[Loss, dict[str, Tensor]]:
+        """The loss of a step's batches, and the norm of each part's gradient, under other settings (`IN_THE_LOSS`).
+
+        Computed as the next step would compute them, with the same dropout; nothing is updated, and the run goes on as if it
+        had never been asked.
+
+        Raises:
+            ConfigError: a setting that the loss does not read, or a value that it cannot have.
+        """
+        strange = sorted(changes.keys() - set(IN_THE_LOSS))
+        if strange:
+            raise ConfigError(f"{strange[0]} is not read by the loss; what can be tried is {', '.join(IN_THE_LOSS)}.")
+        config, _ = self._changed(changes)
+        before, rng = self.model.config, rng_state()
+        with uninterrupted():
+            try:
+                self.model.config = config
+                set_rng(self._rng)
+                self._wrapped.train()
+                _, losses, _ = zip(*(self._backward(batch, [*batches]) for batch in batches), strict=True)
+                norms = self._part_norms()
+            finally:
+                self.model.config = before
+                self.optimizer.zero_grad()
+                set_rng(rng)
+        terms = {name: torch.stack([loss.terms[name] for loss in losses]).mean() for name in losses[0].terms}
+        return Loss(terms, losses[-1].contrast), norms
 
     def run(self) -> Run:
         """Every step that is left, then `finish`. Ctrl-C, or SIGTERM in a command, ends it after the running step and
@@ -250,9 +374,13 @@ class Trainer:
             for _ in self:
                 pass
             return self.finish()
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if self.accelerator.num_processes == 1 and not self._complete:
                 self.save()
+                if self.folder:
+                    stop.add_note(
+                        f"Stopped at step {self.number}. Trainer.resume({str(self.folder.path)!r}).run() goes on."
+                    )
             raise
         finally:
             self._bar.close()
@@ -391,7 +519,76 @@ class Trainer:
                 self.folder.write_stop({**self._guard.found, "step": self.number - self._guard.after})
             raise
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _state(self) -> dict[str, Any]:
+        """What a checkpoint holds. Its tensors are those that the next step changes."""
+        self._checked()  # never keep weights that a bad loss has touched
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "step": self.number,
+            "history": self.history,
+            "best": self.best,
+            "sums": self._sums,
+            "seconds": self._seconds,
+            "rng": gather_object([self._rng]),
+            "memory": [vars(pool.to("cpu")) for pool in self._memory],
+            "forks": self.forks,
+        }
+
+    def _part_norms(self) -> dict[str, Tensor]:
+        """Norm of the gradient of each part that has one, on the device."""
+        found: dict[str, list[Tensor]] = {}
+        for group in self._adamw.param_groups:
+            found.setdefault(group["name"], []).extend(p.grad for p in group["params"] if p.grad is not None)
+        return {part: torch.nn.utils.get_total_norm(gradients) for part, gradients in found.items() if gradients}
+
+    def _changed(self, changes: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
+        """The settings with some of them changed, where that can be during a run."""
+        strange = sorted(changes.keys() - set(CHANGEABLE))
+        if strange:
+            raise ConfigError(
+                f"{strange[0]} cannot change during a run; what can is {', '.join(CHANGEABLE)}. Start another run with it."
+            )
+        model = replace(self.model.config, **{k: v for k, v in changes.items() if k in IN_THE_LOSS})
+        train = replace(self.config, **{k: v for k, v in changes.items() if k not in IN_THE_LOSS})
+        if model.contrast and (self.model.image_head is None or self.model.text_head is None):
+            raise ConfigError(
+                "This model has no contrastive part, so there is no term to add; start another run with it."
+            )
+        if "temperature" in changes and self.model.learned_temperature is not None:
+            raise ConfigError("This model learns its temperature; start another run with learned_temperature=False.")
+        if not model.contrast and self.model.config.contrast and self.accelerator.num_processes > 1:
+            raise ConfigError("Several processes wait for every gradient; leave one contrastive term in.")
+        least = math.ceil(self.number / self.steps_per_epoch)
+        if train.epochs < least:
+            raise ConfigError(f"epochs is {train.epochs}, but {least} have begun; choose at least as many.")
+        check_corpus(self.corpus, model, train)
+        return model, train
+
+    def _apply(self, changes: dict[str, Any]) -> None:
+        """Change settings; `linear_schedule` goes on at the same step."""
+        self.model.config, self.config = self._changed(changes)
+        total = self.steps_per_epoch * self.config.epochs
+        for group in self._adamw.param_groups:
+            group["lr"] = group["initial_lr"] = getattr(self.config, f"lr_{group['name']}")
+        self.schedule = linear_schedule(self._adamw, total, self.config.warmup_ratio, done=self.number)
+        self._warm = self.config.ips_warmup * self.steps_per_epoch
+        self._bar.total = total
+        if self.folder and self.folder.writer:
+            self.model.save_description(self.folder.path)  # a saved model is told by what it was trained with last
+
+    def _restore(self, state: dict[str, Any], forks: list[dict[str, Any]]) -> None:
+        """Continue from a checkpoint of a run that changed, or will change, its settings where `forks` says."""
+        step, scored = state["step"], len(state["history"])
+        # A run that was stopped while dev was scored has done an epoch's last step, and not its score.
+        if not isinstance(step, int) or step not in range(
+            scored * self.steps_per_epoch, (scored + 1) * self.steps_per_epoch + 1
+        ):
+            raise RunError(
+                f"The checkpoint says step {step} and has {scored} epochs of {self.steps_per_epoch} steps: "
+                "it is damaged, or of another corpus. Remove it to start this run from the beginning."
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
@@ -400,6 +597,17 @@ class Trainer:
         self._seconds = state["seconds"]
         self._rng = state["rng"][self.accelerator.process_index]
         self._memory = [Pool(**pool).to(self.accelerator.device) for pool in state.get("memory", [])]
+        self.forks, (self.model.config, self.config) = list(forks), self._start
+        for fork in forks:
+            if fork["step"] <= self.number:
+                self._apply(fork["changes"])
+        self._due = [fork for fork in forks if fork["step"] > self.number]
+
+
+TRAINED = (
+    "This model is trained already: a new run trains on from its weights, with learning rates that start again. For "
+    "another start give a ModelConfig; for the rest of a stopped run use Trainer.resume(folder)."
+)
 
 
 @contextlib.contextmanager
@@ -427,7 +635,7 @@ def parameter_groups(model: MGIPS, config: TrainConfig) -> list[dict[str, Any]]:
 
     Every trainable parameter is in exactly one group; anything else is a programming error.
     """
-    rates = {part: getattr(config, f"lr_{part}") for part in ("text", "image", "fusion", "contrast", "head")}
+    rates = {part: getattr(config, f"lr_{part}") for part in PARTS}
     groups, seen = [], set()
     for part, modules in model.parts().items():
         parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
@@ -444,9 +652,9 @@ def parameter_groups(model: MGIPS, config: TrainConfig) -> list[dict[str, Any]]:
 
 
 def linear_schedule(
-    optimizer: torch.optim.Optimizer, steps: int, warmup_ratio: float
+    optimizer: torch.optim.Optimizer, steps: int, warmup_ratio: float, done: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up over the first `warmup_ratio` of all steps, then linear decay to 0.
+    """Linear warm-up over the first `warmup_ratio` of all steps, then linear decay to 0. `done` steps are behind it.
 
     Not `transformers.get_linear_schedule_with_warmup`, whose first step has rate 0 and changes nothing.
     """
@@ -455,7 +663,7 @@ def linear_schedule(
     def factor(step: int) -> float:
         return (step + 1) / (warmup + 1) if step < warmup else max(0.0, (steps - step) / max(1, steps - warmup))
 
-    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, factor, last_epoch=done - 1)
 
 
 def check_corpus(corpus: Corpus, model: ModelConfig, config: TrainConfig) -> None:

@@ -344,6 +344,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
     batcher: Batcher
     card: str = ""
     """The model card, README.md in its folder; "" where there is none."""
+    trained: bool = False
+    """Whether its weights come from training: a step of it, or a saved model."""
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """config.json, tokenizer and model.safetensors (the hub mixin's hook behind `save_pretrained`)."""
@@ -425,6 +427,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
         _check_saved(folder, description)
         if (folder / "README.md").is_file():
             model.card = (folder / "README.md").read_text(encoding="utf-8")
+        model.trained = True
         return model.eval()
 
     @classmethod

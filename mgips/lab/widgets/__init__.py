@@ -11,6 +11,7 @@ with an alternative text where a page shows no widgets.
 from mgips.lab.widgets.attention import AttentionInspector, inspect_attention
 from mgips.lab.widgets.mge import MGEInspector, inspect_mge
 from mgips.lab.widgets.pairs import PairInspector, inspect_pairs
+from mgips.lab.widgets.stepper import StepPanel, step_through
 from mgips.lab.widgets.swap import SwapInspector, inspect_swap
 from mgips.lab.widgets.tsne import TSNEInspector, inspect_tsne
 
@@ -18,6 +19,7 @@ __all__ = [
     "AttentionInspector",
     "MGEInspector",
     "PairInspector",
+    "StepPanel",
     "SwapInspector",
     "TSNEInspector",
     "inspect_attention",
@@ -25,4 +27,5 @@ __all__ = [
     "inspect_pairs",
     "inspect_swap",
     "inspect_tsne",
+    "step_through",
 ]
