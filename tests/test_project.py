@@ -9,6 +9,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -24,7 +25,7 @@ from mgips.lab.figures.reading import ceilings, p_value, paired, pool_counts, po
 from mgips.lab.paper.tables import TABLE2
 from mgips.lab.pools import POOLS
 from mgips.lab.precision import MiningPrecision
-from mgips.lab.results import load_results
+from mgips.lab.results import load_results, missing
 from mgips.lab.stats import corrected, counts_f1, paired_bootstrap, t_difference
 from mgips.lab.weights import cards
 
@@ -263,6 +264,19 @@ def test_the_results_page_repeats_the_committed_runs():
         )
     )
     rows.append("of sparsemax: " + ", ".join(f"{100 * run.f1:.1f}" for run in reads["sparsemax"]))
+    captions, words = load_results("captions", "twitter2017", DATA), text["twitter2017"]["bert-crf"]
+    read = compare("captions", "twitter2017", DATA)["reads"]
+    for row in ("own", "reads"):
+        marks = {g: [run.record["visible"][g] for run in captions[row]] for g in ("seen", "unseen")}
+        recall = [100 * np.mean([np.sum(c, 0)[0] / np.sum(c, 0)[1] for c in marks[g]]) for g in marks]
+        scores = " / ".join(f"{100 * run.f1:.2f}" for run in captions[row])
+        compared = "reference |" if row == "own" else f"{read} | {100 * read.detectable:.1f}"
+        rows.append(f"| {scores} | {compared} | {recall[0]:.1f} | {recall[1]:.1f} |")
+    rows.append(f"is at {mean(words):.2f}: the own caption adds {gain(words, captions['own'])}, own and others' "
+                f"{gain(words, captions['reads'])}. The trained model reads {what_was_read(captions['reads'])[0]} captions a post; "
+                f"taking the pool away from it changes F1 by {pool_differences(captions['reads'])['none']}.")  # fmt: skip
+    done = sum(map(len, captions.values()))
+    rows.append(f"in part: {done} of {done + len(missing('captions', 'twitter2017', DATA))} runs")
     dials = load_results("parts-dials", folder=DATA)
     for label, variant in (("pictures", "text"), ("interweave and its gate", "no-mgi"), ("IPS-CL", "no-ips")):
         found = dial_gains(dials, PARTS_DIALS, NOISE, variant, "full")
