@@ -184,6 +184,7 @@ class StepPanel(Inspector):
     async def _steps_until(self, enough: Callable[[], bool]) -> None:
         """Steps, with a turn for everything else between two of them; errors show in the panel."""
         try:
+            self.say("")  # what was said of an earlier pause
             self._enable(running=True)
             with self.errors_shown(), stoppable(self.pause):
                 self._steps, self._since = 0, time.perf_counter()
