@@ -94,7 +94,8 @@ def test_training_with_checkpointing_ends_in_the_same_bits_and_is_written_down(t
     assert '"gradient_checkpointing": true' in (tmp_path / "run" / "run.json").read_text()
     model = run.model
     assert model.encoder.gradient_checkpointing
-    Trainer(corpus(), model, quick(), progress=False)
+    with pytest.warns(UserWarning, match="trained already"):
+        Trainer(corpus(), model, quick(), progress=False)
     assert not model.encoder.gradient_checkpointing, "a model keeps what an earlier trainer asked for"
 
 

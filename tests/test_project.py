@@ -18,7 +18,7 @@ import mgips
 from mgips.data.tinytweets.truth import oracle
 from mgips.lab.cases import RULES, load_answers, tally
 from mgips.lab.demo import DayRead, Demo
-from mgips.lab.figures.dials import NOISE, PARTS_DIALS, dial_gains
+from mgips.lab.figures.dials import BORROWED, NOISE, PARTS_DIALS, READS_DIALS, STORIES, dial_gains, point
 from mgips.lab.figures.grids import compare, inflation
 from mgips.lab.figures.probe import average
 from mgips.lab.figures.reading import ceilings, p_value, paired, pool_counts, pool_differences, settled, what_was_read
@@ -277,6 +277,20 @@ def test_the_results_page_repeats_the_committed_runs():
                 f"taking the pool away from it changes F1 by {pool_differences(captions['reads'])['none']}.")  # fmt: skip
     done = sum(map(len, captions.values()))
     rows.append(f"in part: {done} of {done + len(missing('captions', 'twitter2017', DATA))} runs")
+    by_row = {row: reads[other] for row, other in BORROWED.items()}
+    by_row |= {row: runs for row, runs in load_results("reads-dials", folder=DATA).items() if runs}
+    stories = dial_gains(by_row, READS_DIALS, STORIES, "own", "reads")
+    p = corrected(stories)
+    named = {(row.variant, point(row, STORIES)): row.name for row in READS_DIALS}
+    for place, d in stories.items():
+        without, reading = (by_row[named[variant, place]] for variant in ("own", "reads"))
+        possible = ceilings(without)
+        room = 100 * (possible["mined"] - possible["own_image"])
+        rows.append(f"| {100 * place[0]:.3g} % | {place[1]:g} | {mean(without):.1f} | {mean(reading):.1f} | {d} | {100 * d.detectable:.1f} | "
+                    f"{p_value(p[place])} | {room:+.1f} | {len(without)} |")  # fmt: skip
+    run = sum(map(len, load_results("reads-dials", folder=DATA).values()))
+    left = sum(name.rsplit("-s", 1)[0] not in BORROWED for name in missing("reads-dials", folder=DATA))
+    rows.append(f"in part: {run} of {run + left} runs")
     dials = load_results("parts-dials", folder=DATA)
     for label, variant in (("pictures", "text"), ("interweave and its gate", "no-mgi"), ("IPS-CL", "no-ips")):
         found = dial_gains(dials, PARTS_DIALS, NOISE, variant, "full")

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.lab.figures.reading import POSTS, against, ceilings, finding, settled
 from mgips.lab.figures.shared import Results, line, of_grid
-from mgips.lab.figures.style import LOSS, TEXT
+from mgips.lab.figures.style import GREY, LOSS, TEXT
 from mgips.lab.grids import NOISE, PARTS_DIALS, READS_DIALS, STORIES, Row
 from mgips.lab.results import load_results
 from mgips.lab.stats import NO_DIFFERENCE, Difference, concluded, corrected, t_difference
@@ -68,6 +68,8 @@ def heat(
         ax.annotate(number, at, (0, 8), textcoords="offset points", ha="center", va="center", color=colour, fontsize=12)
         below = str(difference).split(" ", 1)[1] + (f"\n{extra((y, x))}" if extra else "")
         ax.annotate(below, at, (0, -3), textcoords="offset points", ha="center", va="top", color=colour, fontsize=8)
+    for at in ((xs.index(x), ys.index(y)) for y in ys for x in xs if (y, x) not in gains):
+        ax.annotate("not run", at, ha="center", va="center", color=GREY, fontsize=8)
     for name, ticks, axis in ((first, ys, "y"), (second, xs, "x")):
         shares = DIALS[name].endswith("%")
         labels = [f"{100 * tick if shares else tick:.3g}" for tick in ticks]

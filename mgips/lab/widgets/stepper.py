@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from torch import Tensor
 
 from mgips.data.batch import Batch
@@ -441,6 +441,12 @@ class StepPanel(Inspector):
         ax.set_title(f"Loss terms, log scale; thick: mean of {MEAN_OVER} steps", fontsize=9)
         if len(numbers):
             ax.set_yscale("log")
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+            found = [value for _, terms in self._losses for value in terms.values() if value > 0]
+            if found:  # whole decades, so that there are numbers at the axis
+                ax.set_ylim(10 ** np.floor(np.log10(min(found))), 10 ** np.ceil(np.log10(max(found)) + 1e-9))
             ax.set_xlim(numbers[0] - 0.5, max(numbers[-1], numbers[0] + 1) + 0.5)
             ax.legend(fontsize=7.5, loc="upper right", framealpha=0.85, edgecolor="none")
         for fork in self.trainer.forks:
