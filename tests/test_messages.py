@@ -327,28 +327,33 @@ def test_settings_that_do_not_fit_say_which_do(changes):
     ModelConfig(**{**base, **changes, **settings_in(str(error.value).rpartition("use ")[2])})
 
 
+def named_in(message: str) -> list[str]:
+    """What a message lists at its end."""
+    return message.rpartition(" are ")[2].removesuffix(".").split(", ")
+
+
 @told(r"There is no preset 'huge'; the presets are (.*)\.")
 def presets(tmp_path):
     message = yield lambda: preset("huge")
-    yield lambda: [preset(name) for name in message.rpartition(" are ")[2].removesuffix(".").split(", ")]
+    yield lambda: [preset(name) for name in named_in(message)]
 
 
 @told(r"There is no variant 'half'; the variants are (.*)\.")
 def variants(tmp_path):
     message = yield lambda: preset("tiny", "half")
-    yield lambda: [preset("tiny", name) for name in message.rpartition(" are ")[2].removesuffix(".").split(", ")]
+    yield lambda: [preset("tiny", name) for name in named_in(message)]
 
 
 @told(r"There is no grid 'fig4'; the grids are (.*)\.")
 def grids(tmp_path):
     message = yield lambda: find_grid("fig4")
-    yield lambda: [find_grid(name) for name in message.rpartition(" are ")[2].removesuffix(".").split(", ")]
+    yield lambda: [find_grid(name) for name in named_in(message)]
 
 
 @told(r"fig6 has no row 'x'; its rows are (.*)\.")
 def rows(tmp_path):
     message = yield lambda: wanted("fig6", ("x",))
-    yield lambda: wanted("fig6", message.rpartition(" are ")[2].removesuffix(".").split(", "))
+    yield lambda: wanted("fig6", named_in(message))
 
 
 @told(r"An entity type is listed twice in PER, PER; name each once")
@@ -578,7 +583,7 @@ def a_mining_that_lacks_texts(tmp_path):
 def no_such_split(tmp_path):
     model = tiny_model()
     message = yield lambda: inspect_pairs(model, corpus(), "validation", progress=False)
-    splits = message.rpartition(" are ")[2].removesuffix(".").split(", ")
+    splits = named_in(message)
     yield lambda: [inspect_pairs(model, corpus(8, 4), split, progress=False) for split in splits]
 
 
