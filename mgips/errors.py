@@ -10,6 +10,11 @@ class MGIPSError(Exception):
     """
 
 
+def said_by(error: Exception) -> str:
+    """What a library's exception says, without a full stop, to stand in brackets; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
 class DataError(MGIPSError):
     """Something is wrong with a text file, a crop map or a picture on disk."""
 

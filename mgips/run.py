@@ -49,7 +49,7 @@ from mgips.version import __version__
 
 SAME_BITS = ("gradient_checkpointing", "log_every", "checkpoint_every", "num_workers", "tensorboard")
 """Settings that may change when a run is resumed: its result stays the same to the bit."""
-CHECKPOINT = {"model", "optimizer", "schedule", "step", "history", "best", "sums", "seconds", "rng"}
+CHECKPOINT = {"model", "optimizer", "step", "history", "best", "sums", "seconds", "rng"}
 """What a checkpoint holds at least; one of a model that reads has its memory too."""
 PACKAGES = ("torch", "transformers", "accelerate", "pytorch-crf", "seqeval", "numpy", "pillow")
 """Whose versions are recorded with each run."""

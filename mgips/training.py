@@ -155,9 +155,8 @@ class Trainer:
             for name, split in splits.items()
         }
         self.steps_per_epoch = math.ceil(len(self._epoch_batches(0)) / config.accumulate)
-        total = self.steps_per_epoch * config.epochs
         self._adamw = torch.optim.AdamW(parameter_groups(self.model, config))
-        self.schedule = linear_schedule(self._adamw, total, config.warmup_ratio)
+        self.schedule = linear_schedule(self._adamw, self.steps, config.warmup_ratio)
         self._wrapped, self.optimizer = accelerator.prepare(self.model, self._adamw)
 
         self.number = 0
@@ -172,7 +171,7 @@ class Trainer:
         self._warm = config.ips_warmup * self.steps_per_epoch
         self._memory: list[Pool] = []  # the pictures of past batches, for a model that reads
         self._complete = False
-        self._start = self.model.config, config  # before any change
+        self._start = self._settings  # before any change
         self._due: list[dict[str, Any]] = []  # changes that are still to come, when a run is done again
         if state is not None and self.folder:
             self._restore(state, self.forks)
@@ -181,7 +180,7 @@ class Trainer:
             self._due = list(self.forks)
         self._board = self.folder.tensorboard() if config.tensorboard and self.folder and self.folder.writer else None
         self._bar = tqdm(
-            total=total,
+            total=self.steps,
             initial=self.number,
             desc="training",
             mininterval=0.5,
@@ -220,6 +219,11 @@ class Trainer:
         return cls(corpus, model, config, folder, resume=True, progress=progress)
 
     @property
+    def steps(self) -> int:
+        """Steps of the whole run, if patience does not end it before."""
+        return self.steps_per_epoch * self.config.epochs
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, the last ones brought no better dev F1 (`patience`), or `finish` was called."""
         done = len(self.history) >= self.config.epochs or out_of_patience(self.history, self.config.patience)
@@ -240,7 +244,8 @@ class Trainer:
         if self.finished:
             raise RunError("This run is over; finish() gives its test scores, and a new Trainer trains on.")
         while self._due and self._due[0]["step"] <= self.number:
-            self._apply(self._due.pop(0)["changes"])
+            fork = self._due.pop(0)
+            self._follow(*self._changed(fork["changes"], self._settings, fork["step"]))
         started = time.perf_counter()
         batches = self._next_batches()
         with uninterrupted():
@@ -263,6 +268,7 @@ class Trainer:
                 self._remember(pool)
             self._rng = rng_state()
             self._seconds += time.perf_counter() - started
+            self._bar.total = self.steps
             self._bar.update()
         if self._guard.due:
             self._bar.set_postfix(loss=f"{self._checked():.3f}")
@@ -328,10 +334,11 @@ class Trainer:
             ConfigError: a setting that cannot change during a run, or a value that it cannot have.
             RunError: run.json cannot be written.
         """
-        self._apply(changes)
+        settings = self._changed(changes, self._settings, self.number)
         self.forks = [*self.forks, {"step": self.number, "changes": changes}]
-        if self.folder:
+        if self.folder:  # first: what is recorded is made again after a kill
             self.folder.write_forks(self.forks)
+        self._follow(*settings)
 
     def what_if(self, batches: Sequence[Batch], **changes: Any) -> tuple[Loss, dict[str, Tensor]]:
         """The loss of a step's batches, and the norm of each part's gradient, under other settings (`IN_THE_LOSS`).
@@ -345,7 +352,7 @@ class Trainer:
         strange = sorted(changes.keys() - set(IN_THE_LOSS))
         if strange:
             raise ConfigError(f"{strange[0]} is not read by the loss; what can be tried is {', '.join(IN_THE_LOSS)}.")
-        config, _ = self._changed(changes)
+        config, _ = self._changed(changes, self._settings, self.number)
         before, rng = self.model.config, rng_state()
         with uninterrupted():
             try:
@@ -525,7 +532,6 @@ class Trainer:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
             "step": self.number,
             "history": self.history,
             "best": self.best,
@@ -543,38 +549,43 @@ class Trainer:
             found.setdefault(group["name"], []).extend(p.grad for p in group["params"] if p.grad is not None)
         return {part: torch.nn.utils.get_total_norm(gradients) for part, gradients in found.items() if gradients}
 
-    def _changed(self, changes: dict[str, Any]) -> tuple[ModelConfig, TrainConfig]:
-        """The settings with some of them changed, where that can be during a run."""
+    @property
+    def _settings(self) -> tuple[ModelConfig, TrainConfig]:
+        return self.model.config, self.config
+
+    def _changed(
+        self, changes: dict[str, Any], settings: tuple[ModelConfig, TrainConfig], step: int
+    ) -> tuple[ModelConfig, TrainConfig]:
+        """Settings with some of them changed after a step, where that can be."""
         strange = sorted(changes.keys() - set(CHANGEABLE))
         if strange:
             raise ConfigError(
                 f"{strange[0]} cannot change during a run; what can is {', '.join(CHANGEABLE)}. Start another run with it."
             )
-        model = replace(self.model.config, **{k: v for k, v in changes.items() if k in IN_THE_LOSS})
-        train = replace(self.config, **{k: v for k, v in changes.items() if k not in IN_THE_LOSS})
+        before, train = settings
+        model = replace(before, **{k: v for k, v in changes.items() if k in IN_THE_LOSS})
+        train = replace(train, **{k: v for k, v in changes.items() if k not in IN_THE_LOSS})
         if model.contrast and (self.model.image_head is None or self.model.text_head is None):
             raise ConfigError(
                 "This model has no contrastive part, so there is no term to add; start another run with it."
             )
         if "temperature" in changes and self.model.learned_temperature is not None:
             raise ConfigError("This model learns its temperature; start another run with learned_temperature=False.")
-        if not model.contrast and self.model.config.contrast and self.accelerator.num_processes > 1:
+        if before.contrast and not model.contrast and self.accelerator.num_processes > 1:
             raise ConfigError("Several processes wait for every gradient; leave one contrastive term in.")
-        least = math.ceil(self.number / self.steps_per_epoch)
+        least = math.ceil(step / self.steps_per_epoch)
         if train.epochs < least:
             raise ConfigError(f"epochs is {train.epochs}, but {least} have begun; choose at least as many.")
         check_corpus(self.corpus, model, train)
         return model, train
 
-    def _apply(self, changes: dict[str, Any]) -> None:
-        """Change settings; `linear_schedule` goes on at the same step."""
-        self.model.config, self.config = self._changed(changes)
-        total = self.steps_per_epoch * self.config.epochs
+    def _follow(self, model: ModelConfig, train: TrainConfig) -> None:
+        """Go on with these settings from the present step."""
+        self.model.config, self.config = model, train
         for group in self._adamw.param_groups:
-            group["lr"] = group["initial_lr"] = getattr(self.config, f"lr_{group['name']}")
-        self.schedule = linear_schedule(self._adamw, total, self.config.warmup_ratio, done=self.number)
-        self._warm = self.config.ips_warmup * self.steps_per_epoch
-        self._bar.total = total
+            group["lr"] = group["initial_lr"] = getattr(train, f"lr_{group['name']}")
+        self.schedule = linear_schedule(self._adamw, self.steps, train.warmup_ratio, done=self.number)
+        self._warm = train.ips_warmup * self.steps_per_epoch
         if self.folder and self.folder.writer:
             self.model.save_description(self.folder.path)  # a saved model is told by what it was trained with last
 
@@ -591,17 +602,17 @@ class Trainer:
             )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
         self.number, self.history, self.best = state["step"], state["history"], state["best"]
         self._sums = {name: value.to(self.accelerator.device) for name, value in state["sums"].items()}
         self._seconds = state["seconds"]
         self._rng = state["rng"][self.accelerator.process_index]
         self._memory = [Pool(**pool).to(self.accelerator.device) for pool in state.get("memory", [])]
-        self.forks, (self.model.config, self.config) = list(forks), self._start
+        self.forks, settings = list(forks), self._start
         for fork in forks:
-            if fork["step"] <= self.number:
-                self._apply(fork["changes"])
-        self._due = [fork for fork in forks if fork["step"] > self.number]
+            if fork["step"] <= step:
+                settings = self._changed(fork["changes"], settings, fork["step"])
+        self._follow(*settings)
+        self._due = [fork for fork in forks if fork["step"] > step]
 
 
 TRAINED = (

@@ -81,6 +81,24 @@ def test_a_changed_run_ends_elsewhere_and_is_repeated_to_the_bit_after_a_kill(tm
     assert json.loads((tmp_path / "cut/run.json").read_text())["forks"] == [{"step": 6, "changes": changes}]
 
 
+@pytest.mark.parametrize("second", [{"temperature": 0.2}, {"epochs": 5}, {"ips_warmup": 3}], ids=str)
+def test_a_run_is_resumed_behind_its_changes_and_taken_back_before_them(tmp_path, plain, second):
+    cut = walked(trainer(tmp_path / "cut", checkpoint_every=0), 2)
+    kept = cut.state()
+    cut.change(epochs=2)
+    walked(cut, 1)
+    cut.change(**{"epochs": 3, **second})
+    walked(cut, 6)  # past two checkpoints, and past the end that the first change would have set
+    cut.folder.release()
+    again = Trainer.resume(tmp_path / "cut", corpus(), progress=False)
+    assert again.number == 8 and again.config == cut.config and again.model.config == cut.model.config
+    assert ended(again) == ended(cut) != plain
+    again.back(kept)
+    told = json.loads((tmp_path / "cut/config.json").read_text())["model"]
+    assert told["temperature"] == tiny_config().temperature, "the saved model is told by what it is now"
+    assert again.steps == 12 and ended(again) == plain
+
+
 def test_a_change_is_recorded_and_shown(tmp_path):
     forked = walked(trainer(tmp_path / "run"), 3)
     before = json.loads((tmp_path / "run/run.json").read_text())

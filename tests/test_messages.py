@@ -332,22 +332,24 @@ def named_in(message: str) -> list[str]:
     return message.rpartition(" are ")[2].removesuffix(".").split(", ")
 
 
-@told(r"There is no preset 'huge'; the presets are (.*)\.")
-def presets(tmp_path):
-    message = yield lambda: preset("huge")
-    yield lambda: [preset(name) for name in named_in(message)]
+def listing(fault: Callable[[], object], follow: Callable[[str], object]) -> Callable[[Path], Story]:
+    """A story about a message that lists what there is: each of it works."""
+
+    def story(tmp_path: Path) -> Story:
+        message = yield fault
+        yield lambda: [follow(name) for name in named_in(message)]
+
+    return story
 
 
-@told(r"There is no variant 'half'; the variants are (.*)\.")
-def variants(tmp_path):
-    message = yield lambda: preset("tiny", "half")
-    yield lambda: [preset("tiny", name) for name in named_in(message)]
-
-
-@told(r"There is no grid 'fig4'; the grids are (.*)\.")
-def grids(tmp_path):
-    message = yield lambda: find_grid("fig4")
-    yield lambda: [find_grid(name) for name in named_in(message)]
+STORIES |= {
+    "presets": (r"There is no preset 'huge'; the presets are (.*)\.", listing(lambda: preset("huge"), preset)),
+    "variants": (
+        r"There is no variant 'half'; the variants are (.*)\.",
+        listing(lambda: preset("tiny", "half"), lambda name: preset("tiny", name)),
+    ),
+    "grids": (r"There is no grid 'fig4'; the grids are (.*)\.", listing(lambda: find_grid("fig4"), find_grid)),
+}
 
 
 @told(r"fig6 has no row 'x'; its rows are (.*)\.")

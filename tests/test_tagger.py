@@ -57,6 +57,12 @@ def test_a_tagger_says_which_words_it_did_not_read():
     assert said.startswith(f"Post long: the last {10_000 - read:,} of 10,000 words lie past the")
 
 
+def test_half_a_character_is_refused_by_its_post():
+    tagger = mgips.Tagger("tiny-text")
+    with pytest.raises(DataError, match="Tweet 'odd' holds half a character"):
+        tagger([Tweet("fine", ("a",)), Tweet("odd", ("b\ud800",))])
+
+
 def test_a_tagger_says_what_and_where():
     tagger = mgips.Tagger("tiny-text")
     text = "Went to  Mira Falkner's show"

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from mgips.config import CAPTIONS, ModelConfig
 from mgips.data.corpus import Tweet
 from mgips.data.crops import CropCache, crop_cache
+from mgips.data.text import half_character
 from mgips.errors import DataError
 from mgips.tags import tag_set
 
@@ -102,9 +103,16 @@ class Batcher:
         """Pieces of each word that has been met."""
 
     def learn_words(self, tweets: Sequence[Tweet]) -> None:
-        """Tokenize every new word of `tweets` in one call: much faster than word by word."""
+        """Tokenize every new word of `tweets` in one call: much faster than word by word.
+
+        Raises:
+            DataError: a tweet with half a character.
+        """
         new = sorted({word for tweet in tweets for word in tweet.words if word not in self._pieces})
         if new:
+            if half_character("".join(new)):
+                whose = next(tweet.id for tweet in tweets if any(map(half_character, tweet.words)))
+                raise DataError(f"Tweet {whose!r} holds half a character (a lone surrogate); remove it.")
             texts = self._normalised(new)
             pieces = self.tokenizer(texts, add_special_tokens=False, return_attention_mask=False)["input_ids"]
             unknown = [self.tokenizer.unk_token_id]

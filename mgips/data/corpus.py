@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from PIL import Image
 
-from mgips.data.text import words_of
+from mgips.data.text import half_character, words_of
 from mgips.errors import ConfigError, DataError
 from mgips.tags import found_types
 
@@ -78,7 +78,7 @@ class Tweet:
         Raises:
             DataError: the text has no words, or holds half a character.
         """
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if half_character(text):
             raise DataError("Half a character (a lone surrogate) is in the text; remove it.")
         words = tuple(word for word, _ in words_of(text))
         if not words:

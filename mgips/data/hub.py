@@ -14,7 +14,7 @@ from typing import Any
 
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.jsonlines import LIKE_LABELS, SPANS, TAGS, Remarks, post, with_bio
-from mgips.errors import ConfigError, DataError
+from mgips.errors import ConfigError, DataError, said_by
 
 SPLITS = {"train": "train", "validation": "dev", "valid": "dev", "val": "dev", "dev": "dev", "test": "test"}
 """What a split may be called, and what it is called here."""
@@ -45,9 +45,8 @@ def from_hub(name: str) -> Corpus:
     except ConfigError:
         raise
     except Exception as error:  # a dozen kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(
-            f"The data set {name!r} could not be fetched from the hub ({reason}); check its name, and that there is a connection."
+            f"The data set {name!r} could not be fetched from the hub ({said_by(error)}); check its name, and that there is a connection."
         ) from error
     return replace(from_datasets(found, path.rpartition("/")[2]), called=f"hub:{name}")
 
@@ -63,8 +62,7 @@ def from_disk(folder: Path) -> Corpus:
     except ConfigError:
         raise
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{folder} cannot be read as a data set ({reason}); save it again.") from error
+        raise DataError(f"{folder} cannot be read as a data set ({said_by(error)}); save it again.") from error
     return from_datasets(found, folder.resolve().name, folder)
 
 

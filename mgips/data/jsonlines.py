@@ -35,7 +35,7 @@ from mgips.data.conll import read_text
 from mgips.data.corpus import Picture, Tweet, Whole
 from mgips.data.pictures import open_picture
 from mgips.data.spans import Span, spans
-from mgips.data.text import placed, words_of
+from mgips.data.text import half_character, placed, words_of
 from mgips.errors import DataError
 from mgips.files import write_atomically
 from mgips.tags import TAG, to_bio
@@ -122,14 +122,23 @@ def read_jsonl(path: str | Path, remarks: Remarks | None = None) -> list[Tweet]:
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    """An object of each line that is not blank, and which line."""
-    for number, line in enumerate(text.split("\n"), 1):
+    """The object of each line, and which line."""
+    yield from ((f"line {number}", row) for number, row in objects(path, text.split("\n")))
+
+
+def objects(path: Path, lines: Iterable[str]) -> Iterator[tuple[int, Any]]:
+    """The number, from 1, and the object of each line that is not blank.
+
+    Raises:
+        DataError: a line that is not JSON, naming it.
+    """
+    for number, line in enumerate(lines, 1):
         if line.strip():
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
                 raise DataError(f"{path}:{number}: this is not JSON; write one object a line.") from None
-            yield f"line {number}", row
+            yield number, row
 
 
 def _array(path: Path, text: str) -> Iterator[tuple[str, Any]]:
@@ -285,7 +294,7 @@ def _tagged(words: Any, tags: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _whole_characters(texts: Sequence[str]) -> None:
     """Refuse half a character, as cutting a text in other languages may leave."""
     for text in texts:
-        if any("\ud800" <= character <= "\udfff" for character in text):
+        if half_character(text):
             raise ValueError("half a character (a lone surrogate) is in the text; remove it.")
 
 

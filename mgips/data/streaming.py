@@ -8,7 +8,6 @@ them, folders that it saved, data sets of the hub, and what its own streams make
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +15,9 @@ from typing import Any
 
 from mgips.data.corpus import Tweet
 from mgips.data.hub import SPLITS, datasets_library, posts_of
-from mgips.data.jsonlines import LIKE_LABELS, post
+from mgips.data.jsonlines import LIKE_LABELS, objects, post
 from mgips.data.twitter import split_files
-from mgips.errors import ConfigError, DataError
+from mgips.errors import ConfigError, DataError, said_by
 
 LINES = (".jsonl", ".ndjson")
 """Endings of what is read line by line."""
@@ -90,8 +89,9 @@ def _loaded(name: str | Path, load: Callable[[Any], Any]) -> Any:
     try:
         return load(library)
     except Exception as error:  # a dozen kinds
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise DataError(f"{name} cannot be opened as a data set ({reason}).") from error
+        raise DataError(
+            f"{name} cannot be opened as a data set ({said_by(error)}); check its name and its format."
+        ) from error
 
 
 def _of_datasets(found: Any, name: str, split: str, folder: Path = Path()) -> PostStream:
@@ -110,8 +110,9 @@ def _of_datasets(found: Any, name: str, split: str, folder: Path = Path()) -> Po
         except (DataError, GeneratorExit):
             raise
         except Exception as error:  # of pyarrow, of the network
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise DataError(f"{name} cannot be read ({reason}).") from error
+            raise DataError(
+                f"{name} cannot be read ({said_by(error)}); check the file, or the connection, and start again."
+            ) from error
 
     return PostStream(name, read)
 
@@ -120,17 +121,7 @@ def _of_lines(path: Path) -> Iterator[Tweet]:
     """The posts of a file, as `read_jsonl` names them."""
     try:
         with open(path, "rb") as file:
-            for number, line in enumerate(file, 1):
-                if number == 1:
-                    line = line.removeprefix(b"\xef\xbb\xbf")
-                if not line.strip():
-                    continue
-                try:
-                    row = json.loads(line.decode())
-                except UnicodeDecodeError:
-                    raise DataError(f"{path}:{number}: this is not UTF-8; save the file as UTF-8.") from None
-                except (ValueError, RecursionError):
-                    raise DataError(f"{path}:{number}: this is not JSON; write one object a line.") from None
+            for number, row in objects(path, _decoded(path, file)):
                 if isinstance(row, Mapping):
                     row = {key: value for key, value in row.items() if key.lower() not in LIKE_LABELS}
                 try:
@@ -138,4 +129,13 @@ def _of_lines(path: Path) -> Iterator[Tweet]:
                 except ValueError as error:
                     raise DataError(f"{path}:{number}: {error}") from None
     except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path} cannot be read ({error.strerror}); give a file that can be.") from error
+
+
+def _decoded(path: Path, lines: Iterable[bytes]) -> Iterator[str]:
+    """Lines in UTF-8, the first with or without a byte-order mark."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError:
+            raise DataError(f"{path}:{number}: this is not UTF-8; save the file as UTF-8.") from None

@@ -18,6 +18,11 @@ between digits; or one other character. Marks stay with what they follow. A run 
 from its first one only: from each of them it would take time that grows with the square of its length."""
 
 
+def half_character(text: str) -> bool:
+    """Whether half a character (a lone surrogate) is in a text, as cutting it in other languages may leave."""
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def words_of(text: str) -> list[tuple[str, int]]:
     """The words of a text and the character that each begins at.
 

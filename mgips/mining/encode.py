@@ -18,7 +18,7 @@ import os
 import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from mgips.data.batch import Batcher, TweetDataset
 from mgips.data.corpus import Cropped, Tweet
 from mgips.errors import ConfigError, DataError
 from mgips.files import hold, let_go, write_atomically
-from mgips.mining.result import gaps_between, parquet, parts_in, undamaged
+from mgips.mining.result import gaps_between, parquet, parts_in, undamaged, write_table
 from mgips.mining.split import contrast_vectors
 from mgips.model.mgips import MGIPS, MINES_NOTHING
 from mgips.model.pretrained import weights_hash
@@ -198,7 +198,8 @@ class _Encoding:
         while some := list(itertools.islice(rest, min(BATCHES * self.batch_size, room - len(ids)))):
             # A batcher remembers each word that it has met, so each block has one of its own.
             batcher = Batcher(self.model.batcher.tokenizer, self.model.config)
-            data = TweetDataset([_bare(post) for post in some], batcher, progress=False, keep=False)
+            bare = [replace(post, tags=()) for post in some]  # they may be of types that the model does not have
+            data = TweetDataset(bare, batcher, progress=False, keep=False)
             vectors.append(contrast_vectors(self.model, data, self.batch_size, progress=False))
             ids += [post.id for post in some]
             has_image += data.has_image.tolist()
@@ -232,7 +233,9 @@ class _Encoding:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise DataError(f"{path} cannot be written ({error.strerror}).") from error
+            raise DataError(
+                f"{path} cannot be written ({error.strerror}); make room, or make it writable, and call again: it goes on."
+            ) from error
 
 
 class _Digest:
@@ -261,11 +264,6 @@ def _name(picture: Any) -> Any:
     return str(picture) if isinstance(picture, str | Path) else picture is not None
 
 
-def _bare(post: Tweet) -> Tweet:
-    """The post without its tags, which may be of types that the model does not have."""
-    return Tweet(**{**vars(post), "tags": ()})
-
-
 def _header(count: int, d: int) -> bytes:
     """The header of an .npy file; numpy leaves room for the number of rows to grow, so its length does not depend on it."""
     buffer = io.BytesIO()
@@ -279,11 +277,7 @@ def _write_part(
     import pyarrow as pa
 
     table = pa.table({"id": ids, "has_image": has_image, "time": pa.array(times, pa.float64())})
-    sink = pa.BufferOutputStream()
-    parquet().write_table(table.replace_schema_metadata({"mgips": json.dumps(told)}), sink)
-    content = sink.getvalue().to_pybytes()
-    name = f"part-{rows.start:012d}-{rows.stop:012d}-{zlib.crc32(content):08x}.parquet"
-    write_atomically(folder / name, content)
+    write_table(folder, rows, table.replace_schema_metadata({"mgips": json.dumps(told)}))
 
 
 def _about_part(file: Path) -> dict[str, str]:

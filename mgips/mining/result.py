@@ -171,13 +171,25 @@ def write_part(folder: Path, rows: slice, mined: Mined) -> None:
     """
     import pyarrow as pa
 
-    pq, columns = parquet(), {}
+    parquet()
+    columns = {}
     for field in fields(Mined):
         values = getattr(mined, field.name).numpy()
         flat = pa.array(values.reshape(-1))
         columns[field.name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+    write_table(folder, rows, pa.table(columns), row_group_size=ROW_GROUP, write_page_checksum=True)
+
+
+def write_table(folder: Path, rows: slice, table: Any, **options: Any) -> None:
+    """A table of Arrow's as the part of these rows, its checksum in its name.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    import pyarrow as pa
+
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, row_group_size=ROW_GROUP, write_page_checksum=True)
+    parquet().write_table(table, sink, **options)
     content = sink.getvalue().to_pybytes()
     name = f"part-{rows.start:012d}-{rows.stop:012d}-{zlib.crc32(content):08x}.parquet"
     write_atomically(folder / name, content)

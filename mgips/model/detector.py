@@ -36,7 +36,7 @@ from mgips.data.boxes import Box, BoxFile, PostBoxes, text_of
 from mgips.data.corpus import Cropped, Tweet
 from mgips.data.crops import CROPS
 from mgips.data.pictures import open_picture
-from mgips.errors import ConfigError, DataError
+from mgips.errors import ConfigError, DataError, said_by
 from mgips.tags import TYPES
 from mgips.version import __version__
 
@@ -203,9 +203,8 @@ def load_detector(name: str | Path = DETECTOR, device: str | None = None) -> Det
             name, dtype=torch.float32, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ConfigError(
-            f"The detector {name!r} could not be loaded ({reason}); give a folder in Hugging Face's format, or the name "
+            f"The detector {name!r} could not be loaded ({said_by(error)}); give a folder in Hugging Face's format, or the name "
             f"of a model on the hub, as {DETECTOR} (the first use needs a connection)."
         ) from error
     finally:

@@ -39,7 +39,7 @@ from transformers.utils import logging
 from mgips.config import CAPTIONS, CHARACTERS, RANDOM, WORDS, ModelConfig
 from mgips.data.batch import CAPTION_PIECES, Batcher
 from mgips.data.corpus import Tweet
-from mgips.errors import ConfigError, DataError, RunError
+from mgips.errors import ConfigError, DataError, RunError, said_by
 from mgips.files import CHECKSUM, read_tensors, tensors_hash, with_checksum, write_atomically
 from mgips.model.baselines import WordEncoder, word_tokenizer
 from mgips.model.embedding import pixel_statistics
@@ -54,9 +54,8 @@ def _read(what: str, name: str, read: Any, **options: Any) -> Any:
     try:
         return read(name, **options)
     except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(
-            f"The {what} {name!r} could not be loaded ({reason}) Give a folder in Hugging Face's format, "
+            f"The {what} {name!r} could not be loaded ({said_by(error)}). Give a folder in Hugging Face's format, "
             f'the name of a model on the hub (the first use needs a connection), or "{RANDOM}".'
         ) from error
     finally:
@@ -366,7 +365,7 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
             "files": {name: _file_hash(folder / name) for name in TOKENIZER_FILES if (folder / name).is_file()},
         }
         description[CHECKSUM] = _description_hash(description)
-        (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+        write_atomically(folder / "config.json", (json.dumps(description, indent=2) + "\n").encode())
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **options: Any) -> Self:
@@ -384,9 +383,8 @@ class HubModel(nn.Module, PyTorchModelHubMixin):
             try:
                 path = Path(snapshot_download(str(pretrained_model_name_or_path), **options))
             except Exception as error:  # the hub's client raises a dozen kinds
-                reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
                 raise RunError(
-                    f"{pretrained_model_name_or_path} is not a folder here, and could not be fetched from the hub ({reason}); "
+                    f"{pretrained_model_name_or_path} is not a folder here, and could not be fetched from the hub ({said_by(error)}); "
                     "give a run folder or a saved model's."
                 ) from error
         missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]

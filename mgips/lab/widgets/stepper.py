@@ -79,6 +79,7 @@ class StepPanel(Inspector):
         self._waiting: list[tuple[int, dict[str, Tensor]]] = []  # losses still on the device
         self._losses: list[tuple[int, dict[str, float]]] = []
         self._pace, self._steps, self._since = 0.0, 0, 0.0  # seconds a step; steps and moment since the last drawing
+        self._drawing = 0.0  # seconds that it took
         self._kept = None if self.trainer.folder else self.trainer.state()
         self._build()
         self.redraw()
@@ -249,7 +250,7 @@ class StepPanel(Inspector):
         self.cl = control(widgets.Checkbox, "cl", "110px", description="CL loss", indent=False)
         self.other = control(widgets.Dropdown, "other", "220px", "60px", description="Setting", options=OTHERS)
         self.to = control(widgets.Text, "to", "140px", "20px", description="to", placeholder="unchanged")
-        trying = button("What if", lambda: self.what_if(**self._asked(IN_THE_LOSS)) and None, WHAT_IF)
+        trying = button("What if", self._try, WHAT_IF)
         changing = button("Change", lambda: self.change(**self._asked(CHANGEABLE)), CHANGE)
         self._while_paused = [*steps, self._back, saving, trying, changing]
         self.status = control(widgets.HTML, "status")
@@ -268,6 +269,9 @@ class StepPanel(Inspector):
             [self.page], self.posts,
         )  # fmt: skip
         self._enable(running=False)
+
+    def _try(self) -> None:
+        self.what_if(**self._asked(IN_THE_LOSS))
 
     def _show_settings(self) -> None:
         """Put the settings that the loss has now into their controls."""
@@ -319,14 +323,11 @@ class StepPanel(Inspector):
         self._since = time.perf_counter()
         self._drawing = self._since - started
 
-    _drawing = 0.0
-    """Seconds that the last drawing took."""
-
     def _progress(self) -> str:
         trainer = self.trainer
         device = trainer.accelerator.device
         parts = [
-            f"Step {trainer.number:,} of {trainer.steps_per_epoch * trainer.config.epochs:,}",
+            f"Step {trainer.number:,} of {trainer.steps:,}",
             f"epoch {min(len(trainer.history) + 1, trainer.config.epochs)} of {trainer.config.epochs}",
             *([f"{1000 * self._pace:,.0f} ms a step"] if self._pace else []),
             str(device),
