@@ -74,13 +74,12 @@ class AttentionInspector(ModelInspector):
         self.side = 0 if self.captions else round(((self.length - self.first) / CROPS) ** 0.5)
         """Patches along one side of a crop; 0 where captions are read."""
         layers, heads = len(model.encoder.text), model.encoder.text.heads
-        choices = {"value": layers, "min": 1, "max": layers}
-        self.layer = control(widgets.IntSlider, "layer", "240px", "45px", description="Layer", **choices)
+        self.layer = slider("layer", "240px", description="Layer", value=layers, min=1, max=layers)
         choices = {"options": [("mean of heads", 0), *((f"head {head}", head) for head in range(1, heads + 1))]}
         self.head = control(widgets.Dropdown, "head", "200px", "45px", description="Head", **choices)
         choices = {"options": [WORDS, PICTURE]}
         self.direction = control(widgets.Dropdown, "direction", "300px", "65px", description="Direction", **choices)
-        self.word = slider("word", "480px", "85px", options=[("", 0)], tooltip=f"The query. {USE_ARROWS} move it")
+        self.word = slider("word", "480px", names=[""], tooltip=f"The query. {USE_ARROWS} move it")
         self.begin([self.post, self.layer, self.head], [self.direction, self.word])
 
     def adapt(self) -> None:
@@ -99,10 +98,8 @@ class AttentionInspector(ModelInspector):
             names += [f"crop {crop + 1}, row {row + 1}, col {column + 1}" for crop, row, column in patches]
             start = 0
         name = "Word" if from_text else "Piece" if self.captions else "Patch"
-        self.word.description = f"{name} (← →)"
-        options = tuple((name, place) for place, name in enumerate(names))
-        if self.word.options != options:
-            self.word.options, self.word.value = options, start
+        self.word.description = name
+        self.word.offer(names, start)
 
     def _caption(self) -> list[str]:
         """The word pieces of the shown post's caption, as they can be printed, from [CLS] to [SEP]."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-import io
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,14 @@ import ipywidgets as widgets
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
 
 from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Tweet
 from mgips.errors import ConfigError, MGIPSError
-from mgips.lab.figures import style
+from mgips.lab.figures import as_png, show_png, style
 from mgips.lab.figures.text import fitted, flow, printable, text_width
 from mgips.lab.widgets.html import render
+from mgips.lab.widgets.parts import Download, Range, View
 from mgips.model.mgips import MGIPS, READS_NOTHING, Output
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool
@@ -35,6 +37,11 @@ Inspected = MGIPS | Run | str | Path
 
 FALLBACK_BYTES = 150_000
 """Largest picture that replaces a widget in a saved notebook."""
+
+PATIENCE = 0.3
+"""Seconds of work between two words about it; what takes less is not spoken of."""
+KEPT = "A picture of the inspector as it was first shown. Run this cell for its controls."
+"""What stands below the picture where there is no kernel."""
 
 USE_ARROWS = "Click the slider or tab to it; then the left and right arrow keys"
 """How a tooltip begins: a slider takes the arrow keys once it has the focus."""
@@ -67,16 +74,31 @@ def control(kind: Callable[..., widgets.DOMWidget], name: str, width: str = "", 
     return widget
 
 
-def slider(name: str, width: str, label: str, **options: Any) -> Any:
-    """A slider over whole numbers, or over the values in `options`. Its value changes when it is released."""
-    kind = widgets.SelectionSlider if "options" in options else widgets.IntSlider
-    return control(kind, name, width, label, continuous_update=False, **options)
+def slider(name: str, width: str, **options: Any) -> Range:
+    """A slider over whole numbers, or over the places that `names` names. Its value changes when it is released."""
+    return control(Range, name, width, **options)
 
 
-def post_slider(count: int) -> Any:
+def post_slider(count: int) -> Range:
     """A slider over posts, counted from 1."""
     tooltip = f"{USE_ARROWS} go from post to post"
-    return slider("position", "330px", "80px", description="Post (← →)", tooltip=tooltip, min=1, max=count)
+    return slider("position", "330px", description="Post", tooltip=tooltip, min=1, max=count)
+
+
+def download(name: str, make: Callable[[], tuple[str, bytes]], description: str, tooltip: str = "") -> Download:
+    """A button that gives the reader the file that `make` makes: its name and content."""
+    return control(Download, name, make=make, description=description, tooltip=tooltip)
+
+
+def asked_on_the_page() -> bool:
+    """Whether the kernel is answering a control that somebody uses, not running a cell."""
+    try:
+        from IPython.core.getipython import get_ipython
+
+        kernel = getattr(get_ipython(), "kernel", None)
+        return kernel is not None and kernel.get_parent("shell")["header"]["msg_type"] == "comm_msg"
+    except (ImportError, LookupError, TypeError):
+        return False
 
 
 class Inspector(widgets.VBox):
@@ -89,15 +111,22 @@ class Inspector(widgets.VBox):
     def __init__(self, css_class: str) -> None:
         super().__init__()
         self.add_class(css_class)
+        self.add_class("mgips-inspector")
         self.error = control(widgets.HTML, "error", layout={"display": "none"})
         """The last error, in red; hidden where there is none."""
+        self.doing = control(widgets.HTML, "doing")
+        """How far something is that takes long; beside it a button to give it up."""
+        cancel = control(Button, "cancel", "auto", press=self.cancel, description="Cancel")
+        wrap = {"display": "none", "flex_flow": "row wrap", "align_items": "center"}
+        self._progress_row = widgets.Box([self.doing, cancel], layout=wrap)
+        self._task: asyncio.Task[None] | None = None
         self._setting = False
 
     def arrange(self, *parts: widgets.Widget | Sequence[widgets.Widget]) -> None:
-        """Show these below each other, a sequence of controls as a row that wraps, and the line for errors."""
+        """Show these below each other, a sequence of controls as a row that wraps; then the lines for progress, errors."""
         wrap = {"flex_flow": "row wrap", "align_items": "center"}
         rows = [part if isinstance(part, widgets.Widget) else widgets.Box(list(part), layout=wrap) for part in parts]
-        self.children = [*rows, self.error]
+        self.children = [*rows, self._progress_row, self.error]
 
     def guard(self, callback: Callable[[], None]) -> Callable[..., None]:
         """`callback` as a handler for any event: its errors show in the inspector, and are raised under test."""
@@ -151,17 +180,81 @@ class Inspector(widgets.VBox):
         """The same in a sentence, for those who cannot see it."""
         raise NotImplementedError
 
-    def as_html(self) -> str:
-        """`picture` as HTML, with `describe` as its alternative text."""
-        return render("picture", picture=png(self.picture()), alt=self.describe())
+    # ---- what takes long ----
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        bundle: Any = super()._repr_mimebundle_(**options)
-        description = bundle["text/plain"] = self.describe()
+    def work(self, what: str, steps: Iterable[float], then: Callable[[], None]) -> None:
+        """Do what takes long step by step, and call `then`.
+
+        Asked for on the page, it goes on beside the kernel's other work: what it does, how long it will take and a
+        button to give it up show, and what was begun before is given up. Asked for from Python, it is done when this
+        returns.
+
+        Args:
+            what: "mining 4,800 texts".
+            steps: a generator that does a part, yields the share that is done, in [0, 1], and so on.
+        """
+        self.cancel()
+        if not asked_on_the_page():
+            for _ in steps:
+                pass
+            then()
+            return
+        self._task = asyncio.get_running_loop().create_task(self._work(what, steps, then))
+
+    @property
+    def working(self) -> bool:
+        """Whether something goes on that `work` has begun."""
+        return self._task is not None
+
+    def cancel(self) -> None:
+        """Give up what `work` has begun; nothing that is shown changes."""
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+            self._progress_row.layout.display = "none"
+
+    async def _work(self, what: str, steps: Iterable[float], then: Callable[[], None]) -> None:
+        started = told = time.perf_counter()
+        task = asyncio.current_task()
+        try:
+            with self.errors_shown():
+                for share in steps:
+                    now = time.perf_counter()
+                    if now - told > PATIENCE:
+                        told, left = now, (now - started) * (1 / share - 1) if share > 0 else None
+                        self.doing.value = render("doing", what=what, share=share, left=left)
+                        self._progress_row.layout.display = "flex"
+                    await asyncio.sleep(0)
+                then()
+        finally:
+            if self._task is task:
+                self._task = None
+                self._progress_row.layout.display = "none"
+
+    # ---- the page ----
+
+    def as_html(self) -> str:
+        """`picture` as HTML, with `describe` as its alternative text, and with what can be picked on it."""
+        figure = self.picture()
+        hits = figure.hits if isinstance(figure, Page) else []
+        groups = {hit.group: [other for other in hits if other.group == hit.group] for hit in hits}
+        area = figure.area if isinstance(figure, Page) else ""
+        return render("picture", picture=png(figure), alt=self.describe(), groups=groups, area=area)
+
+    def _ipython_display_(self, **_: Any) -> None:
+        """Show the inspector, and leave what a reader sees where it has no kernel: a picture and a sentence.
+
+        These are outputs of their own in front of the widget. On JupyterLab's pages a style in the second one hides
+        both while the inspector lives, and hides the "model not found" that would otherwise stand in its place.
+        """
+        from IPython.display import display
+
+        description = self.describe()
         with self.errors_shown():  # without the picture, the widget itself can still be shown
-            bundle["image/png"] = png(self.picture(), limit=FALLBACK_BYTES)
-            return bundle, {"image/png": {"alt": description}}
-        return bundle
+            show_png(png(self.picture(), limit=FALLBACK_BYTES), description)
+            display({"text/html": str(render("kept", kept=KEPT)), "text/plain": KEPT}, raw=True)
+        bundle: Any = super()._repr_mimebundle_()
+        display({**bundle, "text/plain": "(controls)"}, raw=True)
 
 
 class ModelInspector(Inspector):
@@ -186,8 +279,8 @@ class ModelInspector(Inspector):
         self._forward = functools.lru_cache(64)(self._run)  # of the posts that were shown last
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
-        self.view = control(widgets.HTML, "view", "100%")
-        """The picture."""
+        self.view = control(View, "view", "100%", picked=self._picked, boxed=self._boxed)
+        """The picture, and what can be picked on it."""
 
     @property
     def selected(self) -> Tweet:
@@ -203,6 +296,18 @@ class ModelInspector(Inspector):
         self.on_change(self.redraw, *itertools.chain(*rows))
         self.arrange(*rows, self.view)
         self.redraw()
+
+    def pick(self, what: str) -> None:
+        """Do what a click on a place of the picture asks for: the `pick` of a `Page.hit`."""
+
+    def box(self, area: str, left: float, top: float, right: float, bottom: float) -> None:
+        """Do what a box drawn in the picture asks for, or a click beside all places, see `View`."""
+
+    def _picked(self, what: str) -> None:
+        self.guard(lambda: self.pick(what))()
+
+    def _boxed(self, area: str, *edges: float) -> None:
+        self.guard(lambda: self.box(area, *edges))()
 
     def adapt(self) -> None:
         """Make the controls fit the post and each other. Where they do, nothing changes."""
@@ -228,6 +333,20 @@ class ModelInspector(Inspector):
         return [printable(piece) for piece in self.model.batcher.tokenizer.convert_ids_to_tokens(ids)]
 
 
+@dataclass(frozen=True)
+class Hit:
+    """A place on a page that can be picked, in percent of the page from its upper left corner."""
+
+    pick: str
+    says: str
+    group: str
+    left: float
+    top: float
+    width: float
+    height: float
+    pressed: bool
+
+
 class Page(Figure):
     """A white figure under a title, measured in inches from its lower left corner.
 
@@ -240,6 +359,10 @@ class Page(Figure):
     ) -> None:
         super().__init__(figsize=(width, height), facecolor="white")
         self.margin = margin
+        self.hits: list[Hit] = []
+        """The places that can be picked."""
+        self.area = ""
+        """Names the whole page as an area to draw boxes in, see `View`; "" for none."""
         text.update(x=margin / width, y=1 - top / height, ha="left", va="top")
         self.suptitle(fitted(title, width - 2 * margin, points), fontsize=points, parse_math=False, **text)
 
@@ -266,6 +389,21 @@ class Page(Figure):
             at = x / wide, (top - points / 72 - step * number) / high
             self.text(*at, fitted(line, width, points), fontsize=points, parse_math=False)
 
+    def hit(
+        self, x: float, y: float, width: float, height: float, pick: str, says: str, group: str, pressed: bool = False
+    ) -> None:
+        """A place that can be picked, (x, y) being its lower left corner.
+
+        Args:
+            pick: what `ModelInspector.pick` is then told.
+            says: shows when the mouse is over it, and is its name for a screen reader.
+            group: names those among which the arrow keys move: "Words".
+            pressed: whether it is the one that is picked now.
+        """
+        wide, high = (float(x) for x in self.get_size_inches())
+        place = 100 * x / wide, 100 * (1 - (y + height) / high), 100 * width / wide, 100 * height / high
+        self.hits.append(Hit(pick, says, group, *place, pressed))
+
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes without ticks and lines, for a picture; (x, y) is their lower left corner."""
         wide, high = self.get_size_inches()
@@ -284,18 +422,9 @@ def look() -> Iterator[None]:
 
 
 def png(figure: Figure, limit: int | None = None) -> bytes:
-    """A figure as PNG; with `limit`, in fewer colours and then smaller until it has at most as many bytes."""
-    buffer = io.BytesIO()
+    """A figure as PNG, in the look of the repository's figures; `limit` as in `as_png`."""
     with look():
-        figure.savefig(buffer, format="png", dpi=100)
-    whole = Image.open(buffer)
-    for share in (1, 0.8, 0.64, 0.5, 0.4, 0.3, 0.2):
-        if limit is None or len(buffer.getvalue()) <= limit:
-            break
-        smaller = ImageOps.scale(whole.convert("RGB"), share, Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        smaller.quantize(128).save(buffer, format="PNG", optimize=True)
-    return buffer.getvalue()
+        return as_png(figure, dpi=100, limit=limit)
 
 
 def loaded(model: Inspected) -> MGIPS:

@@ -35,9 +35,9 @@ class MGEInspector(ModelInspector):
         self.guides = [weights.guide for weights in self._weights()]
         self.passes = [f"{'X' if guide == 'image' else 'T'}{i // 2 + 1}" for i, guide in enumerate(self.guides)]
         """The result of each pass, in order: X1, T1, X2, … (eqs 10-11)."""
-        options = [(f"{self.passes[i]}, {guide}-guided", i) for i, guide in enumerate(self.guides)]
+        names = [f"{self.passes[i]}, {guide}-guided" for i, guide in enumerate(self.guides)]
         tooltip = f"{USE_ARROWS} move it"
-        self.step = slider("pass", "400px", "80px", options=options, description="Pass (← →)", tooltip=tooltip)
+        self.step = slider("pass", "400px", names=names, description="Pass", tooltip=tooltip)
         self._printed = model.config.column_weights == "printed"
         self.begin([self.post, self.step])
 

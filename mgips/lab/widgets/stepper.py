@@ -259,7 +259,7 @@ class StepPanel(Inspector):
         self.tried = control(widgets.HTML, "tried", "100%")
         size = self.trainer.config.batch_size
         page = {"min": 1, "max": max(1, -(-size // POSTS)), "tooltip": "Other posts of this batch"}
-        self.page = slider("page", "330px", "120px", description="Posts of batch", **page)
+        self.page = slider("page", "330px", description="Posts of batch", **page)
         self.posts = control(widgets.HTML, "posts", "100%")
         self.on_change(self._draw_posts, self.page)
         self._show_settings()

@@ -73,12 +73,12 @@ class TSNEInspector(Inspector):
         options = [perplexity for perplexity in PERPLEXITIES if perplexity < len(vectors)]
         tooltip = "About how many neighbours count. Each new value is computed once, which takes some seconds"
         bounds: dict[str, Any] = {"options": options, "value": min(PERPLEXITY, options[-1]), "tooltip": tooltip}
-        self.perplexity = slider("perplexity", "360px", "95px", description="Perplexity", **bounds)
+        self.perplexity = control(widgets.Dropdown, "perplexity", "160px", "75px", description="Perplexity", **bounds)
         bounds = {"min": 1, "max": len(vectors), "tooltip": f"{USE_ARROWS} go from entity to entity"}
-        self.entity = slider("entity", "420px", "95px", description="Entity (← →)", **bounds)
+        self.entity = slider("entity", "420px", description="Entity", **bounds)
         tooltip = "Degrees by which the 3D view is turned; the left and right arrow keys turn it"
         bounds = {"value": 300, "min": 0, "max": 345, "step": 15, "tooltip": tooltip}
-        self.turn = slider("turn", "360px", "95px", description="Turn (← →)", **bounds)
+        self.turn = slider("turn", "360px", description="Turn", **bounds)
         self.status = control(widgets.HTML, "status")
         self.view = control(widgets.HTML, "view", "100%")
         self.near = control(widgets.HTML, "neighbours", "calc(100% - 8px)")
