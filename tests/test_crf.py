@@ -7,7 +7,9 @@ import torch
 import torchcrf
 from builders import HostReads
 
+from mgips.model.baselines import IndependentTags
 from mgips.model.crf import CRF, bio_allowed
+from mgips.model.tagging import marginals
 from mgips.tags import tag_set
 
 
@@ -85,6 +87,32 @@ def test_what_stands_on_padding_changes_nothing():
     other = torch.where(mask.unsqueeze(2), emissions, torch.tensor(1e4))
     assert torch.equal(ours(emissions, tags, mask, "none"), ours(other, (tags * mask), mask, "none"))
     assert ours.decode(emissions, mask) == ours.decode(other, mask)
+
+
+@torch.no_grad()
+def test_marginals_are_the_shares_of_all_sequences_that_have_a_tag():
+    crf, _ = pair(tags=3)
+    emissions, _, mask = inputs(4, 5, 3)
+    found = marginals(crf, emissions, mask)
+    for i in range(4):
+        length = int(mask[i].sum())
+        scores = dict(all_paths(crf, emissions[i, :length]))
+        weights = torch.tensor(list(scores.values())).softmax(0)
+        for t in range(5):
+            for tag in range(3):
+                share = sum(
+                    w for w, path in zip(weights.tolist(), scores, strict=True) if t < length and path[t] == tag
+                )
+                assert found[i, t, tag].item() == pytest.approx(share, abs=1e-5)
+    assert not found.requires_grad and not emissions.requires_grad
+
+
+@torch.no_grad()
+def test_marginals_without_a_crf_are_the_softmax():
+    emissions, _, mask = inputs(4, 5, 3)
+    found = marginals(IndependentTags(), emissions, mask)
+    torch.testing.assert_close(found[mask], emissions.softmax(-1)[mask])
+    assert not found[~mask].any() and (~mask).any()
 
 
 def valid_bio(path, tags):

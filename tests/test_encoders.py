@@ -468,16 +468,16 @@ def test_attention_is_shown_whatever_stands_before_the_patches(tmp_path, image, 
 
     model = built(tmp_path, image=image)
     inspector = AttentionInspector(model, tweets())
-    assert inspector.first == first
+    assert inspector.places.first == first
     for direction in inspector.direction.options:
         inspector.direction.value = direction
-        for query in range(min(len(inspector.word.options), first + 2)):
+        for query in range(min(len(inspector.word.names), first + 2)):
             inspector.word.value = query
             shares = inspector.shares()
             total = shares.patches.sum() + shares.class_token + shares.words.sum() + shares.special
             assert total == pytest.approx(1, abs=1e-5) and (shares.class_token == 0) == (first == 0)
     assert inspector.direction.value == PICTURE
-    labels = [label for label, _ in inspector.word.options]
+    labels = inspector.word.names
     assert labels[first] == "crop 1, row 1, col 1" and len(labels) == model.image_embedding.length
     inspector.word.value = first
     inspector.as_html()

@@ -3,6 +3,7 @@
 import dataclasses
 import gc
 import shutil
+import warnings
 
 import pytest
 import torch
@@ -50,6 +51,33 @@ def test_a_training_step_never_waits_for_the_device():
     finally:
         torch.cuda.set_sync_debug_mode("default")
     assert all(p.grad is not None for p in model.parameters())
+
+
+def test_the_stepping_panel_adds_no_wait_between_two_drawings(monkeypatch):
+    from mgips.lab.widgets import step_through, stepper
+
+    def waits(go) -> int:
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                go()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(warning.message) for warning in told)
+
+    def begun() -> Trainer:
+        trainer = Trainer(corpus(), tiny_config(), TrainConfig(epochs=9, batch_size=4), progress=False)
+        trainer.step()  # lazy initialisation may wait
+        return trainer
+
+    plain = begun()
+    least = waits(lambda: [plain.step() for _ in range(5)])
+    monkeypatch.setattr(stepper, "LEAST_SECONDS", 1e9)
+    panel = step_through(begun())
+    monkeypatch.setattr(panel, "redraw", lambda: None)
+    stop = iter((False, False, False, False, True))
+    assert waits(lambda: panel._start(lambda: next(stop))) == least
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

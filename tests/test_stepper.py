@@ -29,8 +29,12 @@ def waited(panel, meanwhile=lambda: None) -> None:
     asyncio.run(loop())
 
 
+def parts(widget) -> list:
+    return [widget, *(part for child in getattr(widget, "children", ()) for part in parts(child))]
+
+
 def press(panel, name: str) -> None:
-    found = [w for row in panel.children for w in getattr(row, "children", ()) if f"mgips-{name}" in w._dom_classes]
+    found = [part for part in parts(panel) if f"mgips-{name}" in part._dom_classes]
     assert len(found) == 1 and not found[0].disabled, name
     found[0].click()
 

@@ -443,8 +443,8 @@ def test_the_pair_inspector_reads_of_a_mined_folder_only_what_is_shown(model, tm
         for inspector in (shown, anew):
             inspector.select(posts[place].id)
         assert reads == [read][: read is not None] or reads == [(parts[0], 0)]  # post 5's, once
-        assert shown.mined == anew.mined and shown._own_rank(place) == anew._own_rank(place)
-    shown.k = anew.k = 6
+        assert shown.mined == anew.mined and shown._row.own_rank == anew._row.own_rank
+    shown.k = anew.k = 5  # the folder holds the own picture too
     assert shown.to_frame().equals(anew.to_frame())
     assert inspect_pairs(model, corpus, k=20, progress=False, mined=folder).k == 6
     shown.static(2)
@@ -468,5 +468,5 @@ def test_the_notebook_of_the_inspectors_opens_a_mined_folder(tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     command = ["inspect", "tiny-full", "--corpus", "tinytweets:train=4,dev=4,test=4", "--no-open", "--out", "x.ipynb"]
     assert main([*command, "--mined", "m"]) == 0
-    assert f"inspect_pairs(model, corpus, split, mined='{tmp_path}/m')" in Path("x.ipynb").read_text()
+    assert f"inspect_pairs(run, corpus, split, mined='{tmp_path}/m')" in Path("x.ipynb").read_text()
     assert main([*command[:-1], "y.ipynb"]) == 0 and "mined=" not in Path("y.ipynb").read_text()

@@ -1,16 +1,22 @@
 """Figure 11 and its inspector, on invented results and a small random model."""
 
+import asyncio
+import html
 import json
+import re
+import threading
+from collections import Counter
 
 import numpy as np
 import pytest
 from builders import HOSTILE, assert_apart_on_the_page, save_result, structure, text_of, tiny_model, tweets
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markupsafe import escape
 
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
-from mgips.data.spans import spans
+from mgips.data.spans import Span, spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.errors import ConfigError, DataError
 from mgips.lab.figures import style
@@ -19,6 +25,9 @@ from mgips.lab.grids import GRIDS
 from mgips.lab.representation import entity_vectors, neighbours, purity, tsne
 from mgips.lab.results import result_path
 from mgips.lab.widgets import inspect_tsne
+from mgips.lab.widgets.base import FALLBACK_BYTES, png
+from mgips.lab.widgets.html import clean, render
+from mgips.lab.widgets.tsne import COMPONENTS, PAGE, SOLID, Layout
 
 PURITY = {"embedding": 0.4, "mutual attention": 0.6, "text tower": 0.41, "MGI": 0.601}
 
@@ -179,9 +188,27 @@ def model():
     return tiny_model(max_length=200)
 
 
+@given(st.lists(HOSTILE, min_size=5, max_size=5))
+@settings(max_examples=30, deadline=None)
+def test_no_text_becomes_part_of_the_inspector(texts):
+    def page(id, word, kind, note, title):
+        tweet, span = Tweet(id, (word, word), ("O", f"B-{kind}")), Span(1, 2, kind, word)
+        row = {"place": 1, "tweet": tweet, "span": span, "thumbnail": (b"\x89PNG", note)}
+        lists = {"nearest": [row], "chosen": [row], "why": note, "mix": title, "page": 0, "pages": 2}
+        points = [(1, 2, 1, escape(clean(word)), True)]
+        maps = [("flat", title, [("#000000", "M0 0", points)], [(1, 2, 3, 4)], [(1, 2, 3, 4)])]
+        legend = [(kind, "#000000", "M0 0", 3)]
+        return render("neighbours", selected=row, **lists) + render(
+            "tsne_maps", title=title, maps=maps, legend=legend, rings=note, alt=note
+        )
+
+    (parts, text), (expected, _) = structure(page(*texts)), structure(page(*"abcde"))
+    assert parts == expected and all(clean(hostile) in text for hostile in texts)
+
+
 @pytest.fixture(autouse=True)
 def few_iterations(monkeypatch):
-    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 250)
+    monkeypatch.setattr("mgips.lab.widgets.tsne.ITERATIONS", 300)
 
 
 @pytest.fixture
@@ -204,7 +231,11 @@ def test_it_marks_an_entity_and_its_neighbours_by_the_full_vectors(inspector, mo
         share = purity(vectors.steps[step], vectors.types).purity
         assert f"{share:.0%} share its type by the full vectors" in inspector.describe()
         assert f"“{vectors.entities[place].span.text}”, {vectors.types[place]}" in inspector.describe()
-    assert "step embedding" in inspector.view.value and "data:image/png" in inspector.view.value
+        for i, layout in enumerate(inspector.coordinates()):
+            shown = purity(layout, vectors.types).purity
+            assert f": {shown:.0%}" in inspector._titles()[i] and inspector._titles()[i] in inspector.view.value
+    assert "step embedding" in inspector.view.value and inspector.view.value.count("<svg role") == 2
+    assert inspector.view.value.count("<title>") == 2 * len(vectors)
 
 
 def test_each_control_draws_anew_and_each_tsne_is_computed_once(inspector, monkeypatch):
@@ -214,18 +245,155 @@ def test_each_control_draws_anew_and_each_tsne_is_computed_once(inspector, monke
     for control, value in (
         (inspector.perplexity, 5),
         (inspector.entity, 4),
+        (inspector.beside, SOLID),
         (inspector.turn, 60),
         (inspector.step, "embedding"),
         (inspector.step, "MGI"),
+        (inspector.beside, COMPONENTS),
         (inspector.perplexity, inspector.perplexity.options[-1]),
     ):
         control.value = value
         views.add(inspector.view.value)
-    assert len(views) == 6  # back at MGI it is the picture of before
-    assert asked == [(2, 5, 250), (3, 5, 250)] * 2 + [(2, 50, 250), (3, 50, 250)]
+    assert len(views) == 7  # back at MGI and back at PCA it is the picture of before
+    assert asked == [(2, 5, 300), (3, 5, 300), (2, 5, 300), (3, 5, 300), (2, 50, 300)], "3D only where it is shown"
+    assert "2D t-SNE took " in inspector.status.value and "3D" not in inspector.status.value
+    assert inspector.error.value == ""
+    inspector.beside.value = SOLID
     flat, solid = inspector.coordinates()
     assert flat.shape == (len(inspector.vectors), 2) and solid.shape == (len(inspector.vectors), 3)
-    assert "seconds, and kept" in inspector.status.value and inspector.error.value == ""
+    assert "3D t-SNE took " in inspector.status.value and inspector.turn.layout.display is None
+
+
+def test_pca_is_that_of_the_covariance_and_its_share_of_the_variance_is_said(inspector):
+    for step in inspector.step.options:
+        inspector.step.value = step
+        matrix = inspector.vectors.steps[step].astype(np.float64)
+        values, directions = np.linalg.eigh(np.cov(matrix.T))
+        ours = inspector.coordinates()[1]
+        theirs = (matrix - matrix.mean(0)) @ directions[:, [-1, -2]]
+        for axis in range(2):  # a direction may point either way
+            assert abs(np.corrcoef(ours[:, axis], theirs[:, axis])[0, 1]) == pytest.approx(1, abs=1e-3)
+            assert ours[:, axis].std() == pytest.approx(theirs[:, axis].std(), rel=1e-3)
+        assert f"{values[-2:].sum() / values.sum():.0%} of the variance" in inspector.view.value
+    assert inspector.turn.layout.display == "none"
+
+
+@pytest.mark.parametrize("beside", [COMPONENTS, SOLID])
+def test_a_click_selects_the_entity_that_is_there_and_a_box_lists_those_inside(inspector, beside):
+    inspector.beside.value = beside
+    for area in ("flat", "beside"):
+        # where the page draws them, read from the drawing itself
+        drawing = inspector.view.value.split("<svg role")[1 if area == "flat" else 2]
+        drawn = {
+            says: (int(x) / 1000, int(y) / 1000)
+            for x, y, says in re.findall(r'translate\((-?\d+) (-?\d+)\)"[^>]*><title>(.*?)</title>', drawing)
+        }
+        places = inspector._places(area)
+        assert ((places > 0) & (places < 1)).all()
+        apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1)) + 9 * np.eye(len(places))
+        lonely = int(apart.min(1).argmax())
+        entity = inspector.vectors.entities[lonely]
+        x, y = drawn[html.escape(f"{entity.span.type} · {entity.span.text} · post {entity.tweet.id}")]
+        inspector.view._hear(None, {"area": area, "box": [x, y, x, y]}, [])
+        assert inspector.selected == entity and "ring" in inspector.view.value
+        inspector.view._hear(None, {"area": area, "box": [0, 0, 0, 0]}, [])
+        assert inspector.selected == entity, "nothing is near that corner"
+        left, top, right, bottom = 0.3, 0.2, 0.7, 0.6
+        inspector.view._hear(None, {"area": area, "box": [left, top, right, bottom]}, [])
+        inside = [i for i, (x, y) in enumerate(places) if left <= x <= right and top <= y <= bottom]
+        assert inspector.chosen == [inspector.vectors.entities[i] for i in inside] and inside
+        counts = Counter(inspector.vectors.types[inside])
+        assert all(f"{count} {kind}" in inspector.near.value for kind, count in counts.items())
+        assert f"{len(inside)} in the box: " in inspector.near.value
+        assert inspector.view.value.count('stroke="#000" stroke-width="4"') == 2 * len(inside), "in both views"
+        inspector.box(area, 0, 0, 0.001, 0.001)
+        assert inspector.chosen == [] and "No entity is in the box" in inspector.near.value
+
+
+def test_the_list_of_a_box_is_paged_to_its_end_and_selects(inspector):
+    inspector.box("flat", 0, 0, 1, 1)
+    count = len(inspector.vectors)
+    assert len(inspector.chosen) == count > 2 * PAGE
+    pages, seen = -(-count // PAGE), []
+    for page in range(pages):
+        assert f"page {page + 1} of {pages}" in inspector.near.value
+        listed = inspector.near.value.split("page ")[0]
+        seen += [int(place) for place in re.findall(r'data-pick="(\d+)"', listed)]
+        last = re.search(r'data-pick="page \d+" +(disabled)?[^>]*>Later', inspector.near.value)
+        assert bool(last[1]) == (page == pages - 1)
+        if page < pages - 1:
+            inspector.near._hear(None, {"pick": f"page {page + 1}"}, [])
+    assert seen == list(range(count))
+    inspector.near._hear(None, {"pick": str(count - 1)}, [])
+    assert inspector.selected is inspector.vectors.entities[-1] and f"page {pages} of" in inspector.near.value
+    inspector.near._hear(None, {"pick": "clear"}, [])
+    assert inspector.chosen == [] and "in the box" not in inspector.near.value
+
+
+def test_search_finds_words_of_entities_and_ids_of_posts(inspector):
+    entities = inspector.vectors.entities
+    wanted = entities[7]
+    inspector.find.value = f" {wanted.span.text.upper()} "
+    assert inspector.chosen == [e for e in entities if wanted.span.text.lower() in e.span.text.lower()]
+    assert wanted in inspector.chosen and inspector.selected is inspector.chosen[0]
+    inspector.find.value = entities[-1].tweet.id
+    assert [e.tweet for e in inspector.chosen] == [e.tweet for e in entities if e.tweet is entities[-1].tweet]
+    before = inspector.chosen
+    with pytest.raises(ConfigError, match="No entity has “nobody” in it"):
+        inspector.find.value = "nobody"
+    assert inspector.chosen == before and "nobody" in inspector.error.value
+    inspector.find.value = ""
+    assert inspector.chosen == [] and inspector.error.value == ""
+
+
+def test_turning_goes_round_and_shows_what_a_rotation_of_the_points_shows(inspector):
+    inspector.beside.value = SOLID
+    spread = Layout(np.random.RandomState(0).randn(len(inspector.vectors), 3) * (9, 5, 2), 0.5, 0.1)
+    inspector._layouts["MGI", SOLID, 20] = spread
+    assert inspector.turn.circle and (inspector.turn.min, inspector.turn.max) == (0, 360)
+    points = inspector.coordinates()[1].astype(float)
+    centre, size = (points.max(0) + points.min(0)) / 2, np.ptp(points, axis=0).max()
+    inspector.turn.value = 0
+    start = inspector.view.value
+    for degrees in (0, 105, 345, 360):
+        inspector.turn.value = degrees
+        # the camera of matplotlib's view_init, without perspective
+        turn, up = np.deg2rad(degrees), np.deg2rad(22)
+        turned = (
+            (points - centre)
+            / size
+            @ np.array([[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]])
+        )
+        x, y = turned[:, 1], np.cos(up) * turned[:, 2] - np.sin(up) * turned[:, 0]
+        expected = np.stack((0.5 + 0.6 * x, 0.5 - 0.6 * y), 1)
+        np.testing.assert_allclose(inspector._places("beside"), expected, atol=1e-5)
+    assert inspector.view.value.replace("turned by 360°", "turned by 0°") == start
+
+
+def test_a_new_perplexity_can_be_given_up_and_others_go_on_meanwhile(inspector, monkeypatch):
+    held = threading.Event()
+    monkeypatch.setattr("mgips.lab.widgets.tsne.tsne", lambda *args: held.wait(5) and tsne(*args))
+    before = inspector.view.value
+
+    async def use():
+        monkeypatch.setattr("mgips.lab.widgets.base.asked_on_the_page", lambda: True)
+        inspector.perplexity.value = 5
+        await asyncio.sleep(0.5)
+        assert inspector.working and inspector._progress_row.layout.display == "flex"
+        assert "computing t-SNE at perplexity 5" in inspector.doing.value
+        assert inspector.view.value == before
+        inspector.entity.value = 3  # marks in the views of now
+        assert inspector.working and inspector.view.value != before and "perplexity 20" in inspector.view.value
+        inspector.cancel()
+        await asyncio.sleep(0.05)
+        assert not inspector.working and inspector.perplexity.value == 20
+        held.set()
+        inspector.perplexity.value = 10
+        while inspector.working:
+            await asyncio.sleep(0.01)
+        assert "perplexity 10" in inspector.view.value and inspector._progress_row.layout.display == "none"
+
+    asyncio.run(use())
 
 
 def test_select_by_post_and_what_is_not_there(inspector, days):
@@ -247,10 +415,14 @@ def test_a_large_split_is_thinned_evenly_and_says_so(model, days):
     np.testing.assert_array_equal(inspector.vectors.steps["MGI"], vectors.steps["MGI"][places])
 
 
-def test_it_leaves_a_picture_where_there_are_no_widgets(inspector):
-    data, more = inspector._repr_mimebundle_()
-    assert data["image/png"].startswith(b"\x89PNG") and data["text/plain"] == inspector.describe()
-    assert more["image/png"]["alt"] == inspector.describe()
+@pytest.mark.parametrize("beside", [COMPONENTS, SOLID])
+def test_what_stays_where_there_are_no_widgets_is_a_picture(inspector, beside):
+    inspector.beside.value = beside
+    drawn = inspector.picture()
+    assert len(png(drawn, limit=FALLBACK_BYTES)) <= FALLBACK_BYTES
+    assert drawn.get_suptitle() in inspector.describe() and len(drawn.axes) == 2
+    assert [axes.name == "3d" for axes in drawn.axes] == [False, beside == SOLID]
+    assert_apart_on_the_page(drawn, [*drawn.texts, *drawn.legends])
 
 
 def test_words_never_become_markup(model):
@@ -272,7 +444,7 @@ def test_what_cannot_be_inspected(model, days):
 
 
 def test_an_error_shows_in_the_inspector(inspector, monkeypatch):
-    monkeypatch.setattr(inspector, "picture", lambda: 1 / 0)
+    monkeypatch.setattr(inspector, "as_html", lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         inspector.turn.value = 0
     assert "ZeroDivisionError" in inspector.error.value and inspector.error.layout.display is None

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import re
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,13 +26,13 @@ from mgips.data.corpus import Corpus, Tweet
 from mgips.data.spans import Span
 from mgips.data.tinytweets.truth import relevant
 from mgips.errors import ConfigError, DataError
-from mgips.lab.figures.text import fitted, printable, text_width
+from mgips.lab.figures.text import fitted, text_width
+from mgips.lab.mined import MinedPosts
 from mgips.lab.precision import split_precision
 from mgips.lab.representation import READING
 from mgips.lab.widgets import inspect_attention, inspect_mge, inspect_pairs, inspect_swap, inspect_tsne
-from mgips.lab.widgets.attention import PICTURE, WORDS
-from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Inspector, Page, png, under_test
-from mgips.lab.widgets.html import clean, render, thumbnail, thumbnails, tinted
+from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Hit, Inspector, Page, png, under_test
+from mgips.lab.widgets.html import Thumbnails, clean, render, thumbnail, tinted
 from mgips.lab.widgets.pairs import PairInspector
 from mgips.mining import by_time, contrast_vectors, mine_dataset, mine_split
 from mgips.model.mgips import MGIPS
@@ -50,24 +51,56 @@ def pairs(model, days):
     return inspect_pairs(model, days, progress=False)
 
 
+def views(pairs) -> list[str]:
+    """The HTML of the page: the post, the card of its own image, and those of the mined ones."""
+    return re.split('<(?:button|span) class="mgips-pair-card', pairs._main.value)
+
+
+def post_view(pairs) -> str:
+    """The HTML of the post, without the cards and the style."""
+    return views(pairs)[0].partition("</style>")[2]
+
+
+def own_view(pairs) -> str:
+    """The HTML of the card of the post's own image."""
+    return views(pairs)[1].partition("<div")[0]
+
+
 def cards(pairs) -> list[str]:
     """The HTML of the cards that are shown."""
-    return [card.value for card, box in zip(pairs._cards, pairs._pool, strict=True) if box.layout.display != "none"]
+    return views(pairs)[2:]
+
+
+def by_hand(tweets, tags, mining, k, **more) -> PairInspector:
+    """An inspector of what was mined elsewhere."""
+    return PairInspector([MinedPosts(tweets, tags, mining, **more)], k)
+
+
+def others_of(index, place, k) -> list[int]:
+    """The K best images of other posts."""
+    return [i for i in index[place].tolist() if i != place][:k]
 
 
 def test_it_shows_what_the_model_mined(pairs, model, days):
     data = TweetDataset(days.test, model.batcher, progress=False)
-    mining = mine_split(*contrast_vectors(model, data, progress=False), 3)
+    mining = mine_split(*contrast_vectors(model, data, progress=False), 4)
     assert pairs.k == model.config.k == 3 and pairs.selected is days.test[0]
-    for place in (0, 17, 39):
-        pairs.select(place)
-        assert pairs.mined == [days.test[i].id for i in mining.index[place]]
-        for card, name, score in zip(cards(pairs), pairs.mined, mining.score[place], strict=True):
-            assert f">{name}<" in card and f"{score:.3f}" in card and 'alt="Image of post' in card
-        assert f"rank {mining.own_rank[place] + 1} of 40" in pairs._own_view.value
-        truth = [relevant(days.test[place], days.test[i]) for i in mining.index[place]]
-        assert ["✓ relevant" in card for card in cards(pairs)] == truth
-        assert ["✗ not relevant" in card for card in cards(pairs)] == [not t for t in truth]
+    for own_too in (False, True):
+        pairs._own.value = own_too
+        for place in (0, 17, 39):
+            pairs.select(place)
+            best = mining.index[place].tolist()[:3] if own_too else others_of(mining.index, place, 3)
+            score = dict(zip(mining.index[place].tolist(), mining.score[place].tolist(), strict=True))
+            assert pairs.mined == [days.test[i].id for i in best] and len(cards(pairs)) == 3
+            for card, i in zip(cards(pairs), best, strict=True):
+                assert f">{days.test[i].id}<" in card and f"{score[i]:.3f}" in card and 'alt="Image of post' in card
+                assert ("own image" in card) == (i == place)
+            assert f"rank {mining.own_rank[place] + 1} of 40" in own_view(pairs)
+            truth = [relevant(days.test[place], days.test[i]) for i in best]
+            assert ["✓ relevant" in card for card in cards(pairs)] == truth
+            assert ["✗ not relevant" in card for card in cards(pairs)] == [not t for t in truth]
+    ranks = mining.own_rank.tolist()
+    assert min(ranks) < 3 < max(ranks)  # own images that would be among the three, and others
 
 
 def test_precision_and_hubs_of_the_whole_split_are_shown(pairs, days, tmp_path):
@@ -83,12 +116,19 @@ def test_precision_and_hubs_of_the_whole_split_are_shown(pairs, days, tmp_path):
         ]
         assert f"K = {k}: relevant {np.mean(true):.0%} (chance {found.chance:.0%}, at most" in precision
         assert f"own left out {found.others:.0%}" in precision and f"best other {found.at_one:.0%}" in precision
-        assert f"fill {found.top_ten:.0%} of all places" in hub and f"N_k {found.skewness:.1f}" in hub
+        pairs._own.value = True
+        both = pairs.summary()
+        assert both[0] == precision  # it tells of both ways in any case
+        assert f"fill {found.top_ten:.0%} of all places" in both[1] and f"N_k {found.skewness:.1f}" in both[1]
+        pairs._own.value = False
+        shown = [i for place in range(40) for i in others_of(pairs.mining.index, place, k)]
+        counts = sorted(np.bincount(shown, minlength=40))
+        assert f"fill {sum(counts[-10:]) / len(shown):.0%} of all places" in hub
     page = pairs.to_html(tmp_path / "pairs.html", limit=1).read_text(encoding="utf-8")
     assert precision in page and hub in page
     bare = [dataclasses.replace(tweet, truth=None) for tweet in days.test]
     tags = [["O"] * len(tweet.words) for tweet in bare]
-    (only,) = PairInspector(bare, tags, pairs.mining, 7).summary()
+    (only,) = by_hand(bare, tags, pairs.mining, 7).summary()
     assert only == hub
 
 
@@ -96,7 +136,7 @@ def test_posts_with_fewer_mined_images_show_those(pairs, days, tmp_path):
     index = pairs.mining.index.clone()
     index[0, 2:] = -1
     tags = [["O"] * len(tweet.words) for tweet in days.test]
-    some = PairInspector(days.test, tags, dataclasses.replace(pairs.mining, index=index), 5)
+    some = by_hand(days.test, tags, dataclasses.replace(pairs.mining, index=index), 5)
     assert len(cards(some)) == len(some.mined) == 2
     some._next.click()
     assert len(cards(some)) == 5
@@ -126,26 +166,26 @@ def test_the_weights_are_those_with_which_the_model_reads(reader, days, tmp_path
     data = TweetDataset(days.test, reader.batcher, progress=False)
     pool = reader.pool(days.test)
     vectors = contrast_vectors(reader, data, progress=False)
-    mining = mine_split(*vectors, 3, candidates=data.has_image, bias=by_time(reader, data))
+    mining = mine_split(*vectors, 4, candidates=data.has_image, bias=by_time(reader, data))
     table, zeros = pairs.to_frame(), 0
-    assert list(table.columns)[-1] == "weight" and len(table) == 120
+    assert list(table.columns)[-1] == "weight" and len(table) == 120 and not table.own.any()
     for place in range(40):
         post = days.test[place]
         (_, _, out), = reader.outputs(TweetDataset([post], reader.batcher, progress=False), pool=pool)  # fmt: skip
         weights = dict(zip(pool.ids, out.reading.weights[0, :-1].tolist(), strict=True))
         nothing = float(out.reading.weights[0, -1])
         pairs.select(place)
-        assert pairs.mined == [days.test[i].id for i in mining.index[place]]
+        assert pairs.mined == [days.test[i].id for i in others_of(mining.index, place, 3)]
         own = table[table.id == post.id].weight.tolist()
         assert own == pytest.approx([weights[id] for id in pairs.mined], abs=1e-5)
         shown = {post.id, *pairs.mined}
         inside = sum(weights.get(id, 0) for id in shown)
         texts = (f"nothing: {nothing:.0%}; ", f"the images shown: {inside:.0%}; ")
-        assert all(text in pairs._post_view.value and text in pairs.describe() for text in texts)
+        assert all(text in post_view(pairs) and text in pairs.describe() for text in texts)
         for card, weight in zip(cards(pairs), own, strict=True):
             zeros += weight == 0
             assert (f"read with {weight:.0%}<" in card) == (weight > 0) == ("not read<" not in card)
-        assert ("not read" in pairs._own_view.value) == (weights.get(post.id, 0) == 0)
+        assert ("not read" in own_view(pairs)) == (weights.get(post.id, 0) == 0)
     assert zeros > 5 and (table.weight > 0.05).sum() > 5
     page = pairs.to_html(tmp_path / "pairs.html", limit=3).read_text(encoding="utf-8")
     assert page.count("reads</span>") == 3 and page.count("<img") == 12
@@ -154,16 +194,18 @@ def test_the_weights_are_those_with_which_the_model_reads(reader, days, tmp_path
 def test_the_share_of_shown_pairs_that_fit_is_counted_and_shown(reader, days):
     pairs = inspect_pairs(reader, days, progress=False)
     truth = {t.id: t for t in days.test}
-    for k in (3, 6):
-        pairs.k = k
+    for k, own_too in ((3, False), (6, False), (6, True)):
+        pairs.k, pairs._own.value = k, own_too
         table = pairs.to_frame()
+        assert table.own.any() == own_too
         fits = np.array([relevant(truth[a], truth[b]) for a, b in zip(table.id, table.mined, strict=True)])
         read = table.weight.to_numpy() >= 0.01
         others = (table.id != table.mined).to_numpy()
         line, weight = pairs.summary()[2:]
         assert line == (
-            f"Of the {40 * k} shown pairs {fits.mean():.0%} truly fit, own left out {fits[others].mean():.0%}; "
-            f"of the {read.sum()} that are read {fits[read].mean():.0%}, "
+            f"Of the {40 * k} shown pairs {fits.mean():.0%} truly fit"
+            + (f", own left out {fits[others].mean():.0%}; " if own_too else "; ")
+            + f"of the {read.sum()} that are read {fits[read].mean():.0%}, "
             f"by weight {(fits * table.weight).sum() / table.weight.sum():.0%}"
         )
         assert f"nothing {float(pairs.read.nothing.mean()):.0%}" in weight and "a pool of 33" in weight
@@ -191,25 +233,13 @@ def test_a_pool_can_be_given_and_what_is_not_in_it_is_not_read(reader, days):
     assert (nothing.to_frame().weight == 0).all() and (nothing.read.nothing == 1).all()
     assert "a pool of 0: the shown 0%, others of the pool 0%, nothing 100%" in nothing.describe()
     other = variant_model("own")
-    for inspect in (lambda pool: inspect_pairs(other, days, pool=pool, progress=False),
-                    lambda pool: inspect_attention(other, days.test, pool), lambda pool: inspect_mge(other, days.test, pool)):  # fmt: skip
-        for pool in (half, reader.pool(half)):
-            with pytest.raises(ConfigError, match="reads no pool"):
-                inspect(pool)
-    changed = variant_model("reads")
-    for inspect in (inspect_attention, inspect_mge):
-        with pytest.raises(ConfigError, match="other weights"):
-            inspect(changed, days.test, reader.pool(half))
+    for pool in (half, reader.pool(half)):
+        with pytest.raises(ConfigError, match="reads no pool"):
+            inspect_pairs(other, days, pool=pool, progress=False)
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
-def test_attention_and_weights_of_a_model_that_reads_come_with_its_pool(reader, days):
-    for inspect in (inspect_attention, inspect_mge):
-        reading = inspect(reader, days.test).computed()[1].reading
-        assert len(reading.pool) == 33 and reading.pool.ids == reader.pool(days.test).ids
-        assert len(inspect(reader, days.test, days.test[:9]).computed()[1].reading.pool) == len(
-            reader.pool(days.test[:9])
-        )
+def test_the_last_vectors_of_a_model_that_reads_are_those_after_reading(reader, days):
     assert list(inspect_tsne(reader, days, limit=30).vectors.steps)[-1] == READING
 
 
@@ -223,8 +253,6 @@ def test_names_of_shipped_models_are_taken(days):
     if "tiny-reads" not in shipped():
         pytest.skip("no weights are in the package; make weights")
     assert inspect_pairs("tiny-reads", days, progress=False).read is not None
-    for inspect in (inspect_attention, inspect_mge):
-        assert inspect("tiny-full", days.test[:2]).error.value == ""
     assert inspect_tsne("tiny-full", days, limit=20).error.value == ""
 
 
@@ -248,12 +276,11 @@ def test_captions_are_shown_where_pictures_would_be(variant, tmp_path):
     pairs = inspect_pairs(model, Corpus("said", (), (), posts), progress=False)
     assert (pairs.read is not None) == (variant == "reads")
     pairs._image.value = "missing"
-    assert pairs.visible == [posts[2].id, posts[8].id] and "(no caption)" in pairs._own_view.value
+    assert pairs.visible == [posts[2].id, posts[8].id] and "(no caption)" in own_view(pairs)
     pairs._image.value = "any"
     for place in range(6):
         pairs.select(place)
-        views = [pairs._own_view.value, *cards(pairs)]
-        for view, name in zip(views, [posts[place].id, *pairs.mined], strict=True):
+        for view, name in zip([own_view(pairs), *cards(pairs)], [posts[place].id, *pairs.mined], strict=True):
             said = next(t.caption for t in posts if t.id == name) or "(no caption)"
             assert (
                 said.replace("<", "&lt;").replace(">", "&gt;") in view and "<img" not in view and "<b>bold" not in view
@@ -264,36 +291,11 @@ def test_captions_are_shown_where_pictures_would_be(variant, tmp_path):
     assert "<img" not in pairs.to_html(tmp_path / "page.html").read_text(encoding="utf-8")
 
 
-def test_attention_over_a_caption_is_the_models_own():
-    posts, model = captioned(), caption_model("full")
-    inspector = inspect_attention(model, posts)
-    for place in (1, 2, 5):
-        inspector.select(place)
-        batch = model.batcher([posts[place]])
-        with torch.no_grad():
-            attention = model(batch, attention=True).attention[-1]
-        count = int(batch.caption_mask.sum())
-        for direction, query in ((WORDS, 1), (PICTURE, 1)):
-            inspector.direction.value = direction
-            inspector.word.value = query
-            shares, m = inspector.shares(), batch.captions.shape[1]
-            row = attention.text[0].mean(0)[batch.first[0, 1]] if direction == WORDS else attention.image[0].mean(0)[1]
-            over = row[:m] if direction == WORDS else row[-m:]
-            assert shares.patches == pytest.approx(over[1:count].numpy(), abs=1e-6)
-            assert shares.picture + shares.words.sum() + shares.special == pytest.approx(1, abs=1e-5)
-            assert "caption" in inspector.describe() and inspector.error.value == ""
-        assert len(inspector.word.options) == count and inspector.word.options[0][0] == "0 [CLS]"
-        drawn = inspector.picture()
-        assert_apart_on_the_page(drawn, drawn.texts)
-        assert ("No caption." in " ".join(text.get_text() for text in drawn.texts)) == (place == 2)
-    assert inspect_mge(model, posts).error.value == ""
-
-
 def test_gold_and_predicted_spans_are_named_beside_their_colour(pairs, model, days):
     tags = model.predict(days.test)
     for place in (1, 5):
         pairs.select(place)
-        gold, predicted = pairs._post_view.value.split("predicted</span>")
+        gold, predicted = post_view(pairs).split("predicted</span>")
         for half, row in ((gold, days.test[place].tags), (predicted, tags[place])):
             for kind in ("PER", "LOC", "ORG", "MISC"):
                 assert half.count(f">{kind}</b>") == sum(entity[0] == kind for entity in get_entities(list(row)))
@@ -305,7 +307,7 @@ def test_next_previous_and_the_slider_go_from_post_to_post(pairs, days):
     pairs._next.click()
     assert pairs.selected is days.test[2] and pairs._position.value == 3
     pairs._previous.click()
-    assert pairs.selected is days.test[1] and days.test[1].id in pairs._post_view.value
+    assert pairs.selected is days.test[1] and days.test[1].id in post_view(pairs)
     pairs._position.value = 40
     assert pairs.selected is days.test[39] and pairs._next.disabled
     pairs._next.click()
@@ -313,16 +315,15 @@ def test_next_previous_and_the_slider_go_from_post_to_post(pairs, days):
     assert "<b>40</b> of 40" in pairs._status.value
 
 
-def test_k_shows_and_hides_cards_and_makes_none(pairs):
-    pool = list(pairs._pool)
-    best = cards(pairs)
+def test_k_shows_more_and_fewer_images(pairs):
+    best, shown = cards(pairs), pairs.children
     for k in (5, 1, 20, 2):
         pairs.k = k
         assert len(cards(pairs)) == len(pairs.mined) == k == pairs._k.value
-        assert cards(pairs)[:2] == best[: min(k, 2)] or k == 1
+        assert pairs.mined[0] in cards(pairs)[0] and cards(pairs)[0].partition("</button>")[0] in best[0]
     pairs._next.click()
     pairs._k.value = 20
-    assert len(set(cards(pairs))) == 20 and pairs._pool == pool
+    assert len(set(pairs.mined)) == 20 and pairs.children == shown  # cards are no widgets
     for k in (0, 21):
         with pytest.raises(ConfigError, match=f"k is {k}, but 20 images"):
             pairs.k = k
@@ -344,7 +345,7 @@ def test_filters_choose_posts(pairs, model, days):
     assert shown(right="right") == [i for i in everything if i not in wrong]
     missing = shown(image="missing")
     assert missing == [t.id for t in days.test if t.image is None] and missing
-    assert "no image" in pairs._own_view.value
+    assert "no image" in own_view(pairs)
     related = shown(image="related")
     assert related == [t.id for t in days.test if t.truth.related]
     assert sorted(missing + related + shown(image="unrelated")) == sorted(everything)
@@ -378,11 +379,25 @@ def test_search_finds_ids_and_words_and_says_when_there_is_nothing(pairs, days):
     assert len(pairs.visible) == 40 and not pairs._next.disabled
 
 
-def test_a_mined_image_opens_its_post_whatever_the_filters_say(pairs):
-    pairs._search.value = pairs.selected.id
-    wanted = pairs.mined[0] if pairs.mined[0] != pairs.selected.id else pairs.mined[1]
-    pairs._opens[pairs.mined.index(wanted)].click()
-    assert pairs.selected.id == wanted and len(pairs.visible) == 40 and pairs._search.value == ""
+def test_a_mined_image_opens_its_post_and_back_returns(pairs, days):
+    pairs._next.click()
+    first = pairs.selected.id
+    pairs._search.value = first
+    wanted = pairs.mined[1]
+    pick = re.search(r'data-pick="([^"]*)"', cards(pairs)[1])[1]
+    pairs._main.picked(pick)
+    assert pairs.selected.id == wanted and pairs.visible == [first] and pairs._search.value == first
+    assert f"{wanted} is shown, which lies outside these filters" in pairs._status.value
+    assert not pairs._next.disabled and not pairs._back.disabled
+    again = next(i for i, id in enumerate(pairs.mined) if id != first)
+    pairs._main.picked(re.search(r'data-pick="([^"]*)"', cards(pairs)[again])[1])
+    pairs._back.click()
+    assert pairs.selected.id == wanted
+    pairs._main.picked(f"post {days.test.index(pairs.selected)}")  # the open post's own name is a way back
+    assert pairs.selected.id == first and pairs._back.disabled and "outside" not in pairs._status.value
+    pairs.select(wanted)
+    pairs._next.click()
+    assert pairs.selected.id == first
 
 
 def test_select_by_id_and_an_id_that_is_not_there(pairs, days):
@@ -397,30 +412,57 @@ def test_select_by_id_and_an_id_that_is_not_there(pairs, days):
 def test_the_table_holds_a_row_for_each_pair(pairs, days, tmp_path):
     pairs.k = 4
     table = pairs.to_frame()
-    assert list(table.columns) == ["id", "rank", "mined", "score", "own", "relevant"] and len(table) == 160
+    assert list(table.columns) == ["id", "rank", "mined", "score", "own", "relevant", "tags"] and len(table) == 160
+    assert not table.own.any() and (table.tags == "").all()
+    pairs._own.value = True
+    assert pairs.to_frame().own.any()
     by_id = {t.id: t for t in days.test}
-    for row in table.itertuples():
+    for row in pairs.to_frame().itertuples():
         assert row.own == (row.id == row.mined) and row.relevant == relevant(by_id[row.id], by_id[row.mined])
+    pairs._own.value = False
     pairs.select(12)
     assert table[table.id == pairs.selected.id].mined.tolist() == pairs.mined
     assert (table.groupby("id").score.diff().dropna() <= 0).all()
-    pd.testing.assert_frame_equal(pd.read_csv(pairs.to_csv(tmp_path / "pairs.csv")), table, check_dtype=False)
+    path = pairs.to_csv(tmp_path / "pairs.csv")
+    pd.testing.assert_frame_equal(pd.read_csv(path, keep_default_na=False), table, check_dtype=False)
 
 
-def test_export_writes_beside_the_notebook_and_says_where(pairs, tmp_path, monkeypatch):
+def test_nothing_is_overwritten_unless_it_is_asked_for(pairs, tmp_path):
+    for write in (pairs.to_csv, pairs.to_html):
+        path = tmp_path / "file"
+        path.write_text("mine")
+        with pytest.raises(DataError, match="file is there already; give another name, or overwrite=True"):
+            write(path)
+        assert path.read_text() == "mine"
+        assert write(path, overwrite=True).read_text() != "mine"
+
+
+def test_downloads_are_named_by_run_split_and_filters(pairs, days, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    pairs._image.value = "missing"
-    export = next(w for w in pairs.children[0].children if "mgips-export" in w._dom_classes)
-    export.click()
-    (file,) = tmp_path.iterdir()
-    assert len(file.read_text().splitlines()) == 1 + 3 * len(pairs.visible)
-    assert str(file) in pairs._status.value and f"{3 * len(pairs.visible)} rows" in pairs._status.value
+    sent = []
+    for part in pairs._downloads.values():
+        monkeypatch.setattr(part, "send", lambda told, buffers: sent.append((told["name"], buffers[0])))
+    pairs._image.value, pairs._type.value, pairs._least.value = "missing", "LOC", "0,1"
+    pairs._downloads["csv"].click()
+    name, content = sent.pop()
+    assert name == "model-tinytweets-test-k3-LOC-missing-from0.1.csv"
+    assert pd.read_csv(io.BytesIO(content)).id.unique().tolist() == pairs.visible != []
+    pairs.clear()
+    pairs._own.value, pairs._pool.value = True, "batch"
+    pairs._downloads["png"].click()
+    name, content = sent.pop()
+    assert name == "model-tinytweets-test-k3-batch-own.png" and content.startswith(b"\x89PNG")
+    pairs._search.value = "../ <b>"
+    pairs._downloads["html"].click()
+    name, content = sent.pop()
+    assert re.fullmatch(r"model-tinytweets-test-k3-batch-own[\w.-]*\.html", name) and b"<title>" in content
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_page_stands_alone(pairs, tmp_path):
     page = pairs.to_html(tmp_path / "pairs.html", limit=5).read_text(encoding="utf-8")
     assert page.count("<section>") == 5 and page.count("<img") == 5 * 4 == page.count('src="data:image/jpeg;base64,')
-    assert "<script" not in page and "http://" not in page.replace("http://t.co", "") and "<title>K = 3" in page
+    assert "<script" not in page and "<button" not in page and "<title>K = 3" in page
     assert page.count('alt="') == 20
 
 
@@ -430,11 +472,9 @@ def test_words_never_become_markup(model, tmp_path):
     pairs = inspect_pairs(model, Corpus("bad", (), (), (post, *tweets(4))), progress=False)
     pairs._search.value = bad
     pairs.to_html(tmp_path / "page.html")
-    views = [pairs._post_view.value, pairs._own_view.value, *cards(pairs), (tmp_path / "page.html").read_text()]
-    for view in views:
+    for view in (pairs._main.value, (tmp_path / "page.html").read_text()):
         assert "<script" not in view and "<b>bold" not in view
-    assert "&lt;script&gt;" in pairs._post_view.value and "&amp;amp;" in pairs._post_view.value
-    assert "<script" not in inspect_attention(model, [post]).view.value
+    assert "&lt;script&gt;" in post_view(pairs) and "&amp;amp;" in post_view(pairs)
     assert tinted(["<i>"], []) == "&lt;i&gt;"
 
 
@@ -446,18 +486,28 @@ def test_no_text_becomes_part_of_a_page(texts):
     def pages(id, word, entity, kind, read, caption, title, note, message):
         words = (word, entity)
         tweet, span = Tweet(id, words, ("O", f"B-{kind}")), Span(1, 2, kind, entity)
-        near = SimpleNamespace(tweet=tweet, span=span)
+        near = SimpleNamespace(tweet=tweet, span=span, place=0, thumbnail=(png, note))
         card = {"tweet": tweet, "thumbnail": (png, note), "score": 0.5, "own_rank": 1, "count": 2, "read": read}
-        card |= {"own": False, "relevant": None}
-        post = render("post", tweet=tweet, right=True, image=note, gold=[span], predicted=[span], reads=read)
+        card |= {"own": False, "relevant": None, "small": False, "pick": message}
+        lines = [("gold", tinted(words, [span])), (caption, read)]
+        about = {"right": True, "image": note, "lines": lines, "tags": [kind, message]}
+        posts = [render("post", tweet=tweet, pick=pick, removable=bool(pick), **about) for pick in ("", note)]
         cards = [render("card", **card, rank=rank, caption=said) for rank in (0, 1) for said in (None, caption)]
-        yield from (post, *cards, tinted(words, [span]))
-        yield render("page", title=title, summary=[note], sections=[(post, cards)])
-        yield render("neighbours", selected=near, nearest=[near, near])
+        sides = [render("pairs_side", name=name, own=cards[0], cards=cards) for name in ("", title)]
+        yield from (*posts, *cards, *sides, tinted(words, [span]))
+        yield render("page", title=title, summary=[note], sections=[(posts[0], sides)])
+        yield render("pairs_post", post=posts[1], sides=sides, photo=True)
+        item = {"id": id, "text": caption, "short": word, "says": read, "tags": kind, "pick": message, "current": True}
+        items = [{**item, "thumbnail": (png, note), "caption": said} for said in (None, entity)]
+        yield render("pairs_grid", items=items, hub=(message, title), label=note)
+        yield render(
+            "neighbours", selected=near, nearest=[near, near], chosen=[near], why=message, mix=note, page=0, pages=2
+        )
         yield render("error", message=message)
         yield render("status", message=message)
-        yield render("picture", picture=png, alt=message)
-        yield render("place", place=1, visible=2, count=3, note=note, summary=[message])
+        hits = [Hit(pick, note, title, 0, 0, 1, 1, pressed) for pick, pressed in ((word, True), (kind, False))]
+        yield render("picture", picture=png, alt=message, groups={title: hits}, area=caption)
+        yield render("place", what=title, place=id, visible=2, count=3, notes=[note], summary=[message])
 
     png, letters = b"\x89PNG", "αβγδεζηθι"  # no page holds them otherwise
     for page, harmless in zip(pages(*texts), pages(*letters), strict=True):
@@ -486,7 +536,9 @@ def test_no_text_becomes_part_of_an_inspector(texts, kind):
         pairs = inspect_pairs(model, Corpus(title, (), (), posts), progress=False)
         with tempfile.TemporaryDirectory() as folder:
             yield pairs.to_html(Path(folder) / "page.html", limit=3).read_text(encoding="utf-8")
-        yield from (pairs._post_view.value, pairs._own_view.value, *cards(pairs))
+        for view in ("Post", "Grid", "Hubs"):
+            pairs._view.value = view
+            yield pairs._main.value
         for inspector in (
             inspect_attention(model, posts),
             inspect_mge(model, posts),
@@ -512,24 +564,24 @@ def test_missing_and_broken_pictures_get_a_placeholder(model, tmp_path):
     assert notes == ["image cannot be read", "image cannot be read", "no image", "", "", ""]
     sizes = [Image.open(io.BytesIO(thumbnail(post)[0])).size for post in posts]
     assert all(max(size) <= 140 for size in sizes)
-    pairs = inspect_pairs(model, Corpus("odd", (), (), posts), k=6, progress=False)
-    assert "cannot be read" in pairs._own_view.value and pairs.error.value == ""
+    pairs = inspect_pairs(model, Corpus("odd", (), (), posts), k=5, progress=False)
+    assert "cannot be read" in own_view(pairs) and pairs.error.value == ""
     assert sum("no image" in card for card in cards(pairs)) == 1
     png(pairs.static(6))
 
 
 def test_few_thumbnails_stay_in_memory():
-    kept = thumbnails(tweets(5), keep=2)
+    kept = Thumbnails(tweets(5), keep=2)
     first, second = kept(0), kept(1)
-    assert kept(0) is first
+    assert kept(0) is first and 1 in kept and 2 not in kept
     kept(2)  # the oldest goes
-    assert kept(0) is first and kept(1) is not second and kept.cache_info().currsize == 2
+    assert kept(0) is first and 1 not in kept and kept(1) is not second and kept(1) == second
 
 
 def test_posts_without_labels_or_truth(model):
     posts = [dataclasses.replace(t, tags=()) for t in tweets(6)]
     pairs = inspect_pairs(model, Corpus("plain", (), (), tuple(posts)), progress=False)
-    assert "(not labelled)" in pairs._post_view.value and "prediction" not in pairs._post_view.value
+    assert "(not labelled)" in post_view(pairs) and "prediction" not in post_view(pairs)
     assert not any("relevant" in card for card in cards(pairs))
     assert pairs.to_frame().relevant.isna().all()
     assert list(pairs._image.options) == ["any", "missing"]
@@ -558,18 +610,14 @@ def test_what_cannot_be_inspected(model, days):
         inspect_pairs(model, days, "dev", k=5, progress=False)
     with pytest.raises(ConfigError, match="mines nothing"):
         inspect_pairs(tiny_model(ips_loss=False, cl_loss=False), days)
-    for inspect in (inspect_attention, inspect_mge):
-        with pytest.raises(ConfigError, match="no posts"):
-            inspect(model, [])
-        with pytest.raises(ConfigError, match="no (images|interweave)"):
-            inspect(tiny_model(images=False), tweets())
-    with pytest.raises(ConfigError, match="no interweave"):
-        inspect_mge(tiny_model(mgi=False), tweets())
 
 
 def test_the_mined_are_read_with_k_max_no_larger_than_the_split(model, days):
-    assert inspect_pairs(model, days, "dev", k=2, progress=False).mining.k == 4
-    assert inspect_pairs(model, days, k=2, k_max=5, progress=False).mining.k == 5
+    few = inspect_pairs(model, days, "dev", k=2, progress=False)
+    assert few.mining.k == 4 and few._k.max == 3  # of four images one is the own one
+    assert inspect_pairs(model, days, "dev", k=4, progress=False).k == 3
+    some = inspect_pairs(model, days, k=2, k_max=5, progress=False)
+    assert some.mining.k == 6 and some._k.max == 5
 
 
 def test_an_error_shows_and_is_raised_under_test(pairs, monkeypatch):
@@ -586,12 +634,16 @@ def test_an_error_shows_and_is_raised_under_test(pairs, monkeypatch):
 
 def test_an_error_shows_and_is_not_raised_in_a_notebook(pairs, monkeypatch):
     monkeypatch.setattr("mgips.lab.widgets.base.under_test", lambda: False)
-    monkeypatch.setattr(pairs, "to_csv", Mock(side_effect=DataError("The disk is full.")))
-    pairs._export_button.click()
+    monkeypatch.setattr(pairs, "to_frame", Mock(side_effect=DataError("The disk is full.")))
+    pairs._downloads["csv"].click()
     assert "The disk is full." in pairs.error.value and "DataError" not in pairs.error.value
     monkeypatch.setattr(pairs, "picture", lambda: 1 / 0)
-    bundle = pairs._repr_mimebundle_()
-    assert "image/png" not in bundle and "ZeroDivisionError" in pairs.error.value
+    displayed = Mock()
+    monkeypatch.setattr("IPython.display.display", displayed)
+    pairs._ipython_display_()
+    assert "ZeroDivisionError" in pairs.error.value
+    (bundle,) = (call.args[0] for call in displayed.call_args_list)  # no picture, and the widget all the same
+    assert "application/vnd.jupyter.widget-view+json" in bundle
 
 
 def test_under_test(monkeypatch):
@@ -609,14 +661,17 @@ def test_the_front_end_can_press_a_button():
     press.assert_called_once_with()
 
 
-@pytest.mark.parametrize("inspect", [inspect_pairs, inspect_attention, inspect_mge])
-def test_a_page_without_widgets_shows_a_picture_with_its_text(inspect, model, days):
-    made = inspect(model, days) if inspect is inspect_pairs else inspect(model, days.test)
-    data, metadata = made._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in data
-    assert data["image/png"].startswith(b"\x89PNG") and len(data["image/png"]) < FALLBACK_BYTES
-    assert Image.open(io.BytesIO(data["image/png"])).width > 500
-    assert data["text/plain"] == metadata["image/png"]["alt"] == made.describe()
+def test_a_page_without_widgets_shows_a_picture_with_its_text(model, days, monkeypatch):
+    made, displayed = inspect_pairs(model, days, progress=False), Mock()
+    monkeypatch.setattr("IPython.display.display", displayed)
+    made._ipython_display_()
+    (kept, metadata), _, (widget, _) = (
+        (call.args[0], call.kwargs.get("metadata")) for call in displayed.call_args_list
+    )
+    assert "application/vnd.jupyter.widget-view+json" in widget
+    assert kept["image/png"].startswith(b"\x89PNG") and len(kept["image/png"]) < FALLBACK_BYTES
+    assert Image.open(io.BytesIO(kept["image/png"])).width > 500
+    assert kept["text/plain"] == metadata["image/png"]["alt"] == made.describe()
     assert made.selected.id in made.describe()
     assert made.picture().get_suptitle()
 
@@ -648,108 +703,10 @@ def test_the_contact_sheet_says_what_it_shows(pairs, monkeypatch):
     assert pairs.selected.id in text and len(drawn.axes) == 2 * 4
 
 
-@pytest.mark.filterwarnings("error")
-def test_letters_that_the_font_lacks_become_a_box(model):
-    assert printable("a🫠\ufe0f我b") == "a□□b"
-    odd = Tweet("odd", ("🫠", "我", "$x$", "$", "\u200d", "x_{1", "_"), ("O",) * 7, picture(1))
-    pairs = inspect_pairs(model, Corpus("odd", (), (), (odd, *tweets(3))), progress=False)
-    for inspector in (pairs, inspect_attention(model, [odd]), inspect_mge(model, [odd])):
-        png(inspector.picture())
-
-
 def test_long_text_is_cut_to_its_place():
     assert fitted("short", 3, 8) == "short"
     cut = fitted("W" * 200, 2, 8)
     assert cut.endswith("…") and 1.7 < text_width(cut, 8) <= 2
-
-
-@pytest.mark.released(21)
-def test_attention_is_the_models_own_and_sums_to_one(model):
-    posts = tweets(4)
-    inspector = inspect_attention(model, posts)
-    inspector.select(1)
-    batch = model.batcher([posts[1]])
-    with torch.no_grad():
-        layers = model(batch, attention=True).attention
-    m, n = 1 + 3 * inspector.side**2, batch.pieces.shape[1]
-    for layer in (1, 2):
-        for head in (0, 1, 3):
-            for direction, query in ((WORDS, 2), (PICTURE, 5)):
-                with inspector.setting():  # nothing is drawn
-                    inspector.layer.value, inspector.head.value, inspector.direction.value = layer, head, direction
-                    inspector.adapt()
-                    inspector.word.value = query
-                shares = inspector.shares()
-                total = shares.patches.sum() + shares.class_token + shares.words.sum() + shares.special
-                assert total == pytest.approx(1, abs=1e-5)
-                table = layers[layer - 1].text if direction == WORDS else layers[layer - 1].image
-                row = table[0].mean(0) if head == 0 else table[0, head - 1]
-                row = row[batch.first[0, query] if direction == WORDS else query]
-                over_image = row[:m] if direction == WORDS else row[n:]
-                assert shares.patches.flatten() == pytest.approx(over_image[1:].numpy(), abs=1e-6)
-                assert shares.picture == pytest.approx(float(over_image.sum()), abs=1e-5)
-    assert len(shares.words) == len(posts[1].words)
-
-
-def test_each_control_of_attention_draws_anew(model):
-    inspector = inspect_attention(model, tweets(4))
-    seen = {inspector.view.value}
-    changes = ("layer", 1), ("head", 2), ("word", 3), ("direction", PICTURE), ("word", 4), ("post", 3)
-    for control, value in changes:
-        getattr(inspector, control).value = value
-        assert inspector.view.value not in seen and inspector.error.value == ""
-        seen.add(inspector.view.value)
-    assert inspector.selected.id == "0-2" and inspector.word.options[0][0] == "class token"
-    inspector.direction.value = WORDS
-    labels = [f"{i + 1} {word}" for i, word in enumerate(inspector.selected.words)]
-    assert [label for label, _ in inspector.word.options] == labels
-
-
-def test_towers_without_mutual_attention_attend_to_themselves():
-    inspector = inspect_attention(tiny_model(mutual_attention=False), tweets(2))
-    assert inspector.shares().picture == 0
-    inspector.direction.value = PICTURE
-    assert inspector.shares().picture == pytest.approx(1, abs=1e-5)
-
-
-def test_weights_are_the_models_own(model):
-    posts = tweets(3)
-    inspector = inspect_mge(model, posts)
-    with torch.no_grad():
-        walk = model(model.batcher([posts[2]]), attention=True).interwoven
-    inspector.select("0-2")
-    assert inspector.passes[:3] == ["X1", "T1", "X2"] and len(inspector.passes) == len(walk.weights)
-    for place, weights in enumerate(walk.weights):
-        assert inspector.rows()[place] == pytest.approx(weights.row[0, :, 0].numpy(), abs=1e-6)
-        assert inspector.columns()[place] == pytest.approx(weights.column[0, 0].numpy(), abs=1e-6)
-    before = inspector.view.value
-    inspector.step.value = 1
-    assert inspector.view.value != before and "pass T1" in inspector.view.value
-    lines = [line.get_label() for axes in inspector.picture().axes for line in axes.lines]
-    assert {f"uniform, 1/n = {1 / len(inspector.pieces()):.3f}", f"uniform, 1/d = {1 / 32:.4f}"} <= set(lines)
-
-
-@pytest.mark.parametrize(
-    ("changes", "title"),
-    [
-        ({"row_weights": False}, "Row weights are off"),
-        ({"column_weights": "off"}, "Column weights are off"),
-        ({"column_weights": "printed"}, "as printed: 1 for every piece"),
-        ({"interweave_encoders": 7}, "Row weights of"),
-    ],
-)
-def test_every_kind_of_weights_can_be_drawn(changes, title):
-    inspector = inspect_mge(tiny_model(**changes), tweets(1))
-    assert title in inspector.describe() and inspector.error.value == ""
-
-
-def test_a_model_in_training_stays_in_training_and_is_inspected_in_evaluation(model):
-    quiet = inspect_mge(model, tweets(1)).rows()
-    model.train()
-    try:
-        assert np.array_equal(inspect_mge(model, tweets(1)).rows(), quiet) and model.training
-    finally:
-        model.eval()
 
 
 def test_an_inspector_without_a_picture_is_our_own_mistake():

@@ -41,6 +41,7 @@ PACKAGES = {
     "seqeval": "scores",
     "jupyterlab": "the notebooks",
     "ipywidgets": "the inspectors",
+    "anywidget": "the inspectors",
     "plotly": "the 3D pictures",
     "pytest": "the tests",
     "nbval": "the notebooks' tests",

@@ -27,12 +27,12 @@ run, split = {run!r}, "test"
 model = mgips.load(run)
 corpus = mgips.load_corpus({corpus!r}, {root!r})"""
 CELLS: tuple[tuple[str, str, Callable[[MGIPS], Any]], ...] = (
-    ("Which pictures are mined for which posts", "widgets.inspect_pairs(model, corpus, split)", lambda m: m.image_head),
+    ("Which pictures are mined for which posts", "widgets.inspect_pairs(run, corpus, split)", lambda m: m.image_head),
     ("What attends to what", "widgets.inspect_attention(model, corpus.splits[split])", lambda m: m.image_embedding),
     ("What the MGEs weigh", "widgets.inspect_mge(model, corpus.splits[split])", lambda m: m.interweave),
     (
         "Another picture under the same words",
-        'widgets.inspect_swap({"this model": model}, corpus.splits[split])',
+        "widgets.inspect_swap(run, corpus.splits[split])",
         lambda m: m.image_embedding,
     ),
     ("Where entities lie", "widgets.inspect_tsne(model, corpus, split)", lambda m: m),

@@ -1,4 +1,4 @@
-"""How probable the entities are that a CRF has found."""
+"""How probable tags are, and the entities that a CRF has found."""
 
 from __future__ import annotations
 
@@ -9,6 +9,25 @@ from torch import Tensor
 
 from mgips.model.baselines import IndependentTags
 from mgips.model.crf import CRF
+
+
+def marginals(crf: CRF | IndependentTags, emissions: Tensor, mask: Tensor) -> Tensor:
+    """P(y_t | X): how probable each tag of each word is, over everything that the other words may be.
+
+    The gradient of log Z by the emissions, which is what a forward and a backward pass over the chain give. Of all
+    paths, also those that `bio_allowed` keeps out of decoding; without a CRF it is the softmax.
+
+    Args:
+        emissions: (B, w, C).
+        mask: (B, w) bool, True on words.
+
+    Returns:
+        (B, w, C), which sums to 1 over the tags of a word; 0 on padding.
+    """
+    with torch.enable_grad():
+        held = emissions.detach().requires_grad_()
+        (slopes,) = torch.autograd.grad(crf.log_partition(held, mask).sum(), held)
+    return slopes
 
 
 def entity_probabilities(

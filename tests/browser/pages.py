@@ -72,9 +72,13 @@ def finish(inspector) -> None:
 
 def changed(view, before: str) -> str:
     """Waits until a picture is another one, and gives its alternative text."""
-    picture = view.locator("img").first
-    expect(picture).not_to_have_attribute("alt", before, timeout=LOOK)
-    return picture.get_attribute("alt")
+    # on every frame: `expect` looks again after 100, 350 and 850 ms only, and would time that
+    view.page.wait_for_function(
+        "([view, before]) => { const now = view.querySelector('img')?.alt; return now && now !== before }",
+        arg=[view.element_handle(), before],
+        timeout=LOOK,
+    )
+    return view.locator("img").first.get_attribute("alt")
 
 
 def use(inspector, *steps: tuple[str, str, str]) -> str:
@@ -95,6 +99,15 @@ def use(inspector, *steps: tuple[str, str, str]) -> str:
             alt = changed(view, alt)
         assert text in alt
     return alt
+
+
+def shows(node, text: str, gone: bool = False) -> None:
+    """Waits frame by frame until an element's text has `text` in it, or no longer; `expect` looks at 0, 100, 350 ms, …"""
+    node.page.wait_for_function(
+        "([node, text, gone]) => node.innerText.includes(text) !== gone",
+        arg=[node.element_handle(), text, gone],
+        timeout=LOOK,
+    )
 
 
 def inspector_name(inspector) -> str:
@@ -122,6 +135,28 @@ def inside(page, inspector) -> None:
             wide = min(a["x"] + a["width"], b["x"] + b["width"]) - max(a["x"], b["x"])
             high = min(a["y"] + a["height"], b["y"] + b["height"]) - max(a["y"], b["y"])
             assert wide <= 1 or high <= 1, (a, b)
+
+
+def photographed(page, inspector, name: str) -> None:
+    """With MGIPS_SCREENSHOTS a folder, pictures of an inspector on a page of 1,440 and of 1,000 pixels stay there."""
+    if not (keep := os.environ.get("MGIPS_SCREENSHOTS")):
+        return
+    Path(keep).mkdir(parents=True, exist_ok=True)
+    size = page.viewport_size
+    for wide in (1000, 1440):
+        page.set_viewport_size({"width": wide, "height": 1400})
+        inspector.evaluate("node => node.scrollIntoView()")
+        page.wait_for_timeout(300)
+        page.screenshot(path=Path(keep) / f"{name}_{wide}.png")
+    page.set_viewport_size(size)
+
+
+def theme(page, name: str) -> None:
+    """JupyterLab Light or JupyterLab Dark."""
+    page.evaluate("theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})", f"JupyterLab {name}")
+    page.wait_for_function(
+        "dark => document.body.dataset.jpThemeLight === (dark ? 'false' : 'true')", arg=name == "Dark", timeout=LOOK
+    )
 
 
 def accessible(page, selector: str) -> None:

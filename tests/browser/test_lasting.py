@@ -1,7 +1,7 @@
 """Inspectors that last: what a reader sees after a restart of the kernel, and in a saved notebook opened again."""
 
 import pytest
-from pages import KERNEL_READY, LOOK, accessible, command, expect, key
+from pages import KERNEL_READY, LOOK, accessible, command, expect, key, photographed, theme
 
 START = """\
 import mgips
@@ -16,6 +16,19 @@ SHOWN = {
 from mgips.lab.widgets import step_through
 model, training = mgips.preset("tiny", "full", epochs=2)
 step_through(mgips.Trainer(corpus, model, training, progress=False))""",
+    "play": """\
+import matplotlib.pyplot as plt
+from mgips.lab.figures import show
+from mgips.lab.widgets import play
+
+def line(slope):
+    print("slope", slope)
+    figure, ax = plt.subplots(figsize=(3, 2))
+    ax.plot([0, 1], [0, slope])
+    ax.set_title(f"Slope {slope}")
+    show(figure, f"A line of slope {slope}")
+
+play(line, slope=range(6), start={"slope": 2})""",
 }
 WHAT_SHOWS = """() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1)
     .querySelector('.jp-OutputArea').innerText"""
@@ -26,11 +39,14 @@ def test_after_a_restart_and_when_opened_again_a_picture_and_a_sentence_stay(ope
     page = opened(f"lasting_{name}", START, SHOWN[name])
     cell = page.locator(".jp-Cell").last
     inspector, kept = cell.locator(f".mgips-{name}"), cell.locator(".mgips-kept")
-    saved = cell.locator(".jp-OutputArea-child .jp-RenderedHTMLCommon > img")
+    saved = cell.locator(".jp-OutputArea-child .jp-RenderedHTMLCommon img")
     expect(inspector).to_be_visible(timeout=LOOK)
     expect(saved).to_be_hidden()
     expect(kept).to_be_hidden()
-    accessible(page, f".mgips-{name}")
+    for shade in ("Light", "Dark", "Light"):
+        theme(page, shade)
+        accessible(page, f".mgips-{name}")
+        photographed(page, inspector, f"{name}_{shade}")
     for slider in inspector.locator(".mgips-part-range:visible").all():
         handle = slider.locator("input")
         key(slider, "End")

@@ -5,6 +5,10 @@
 Each test opens a copy of a notebook and runs all of its cells. The inspectors are used in the other files here.
 """
 
+import json
+import platform
+import sys
+
 import pytest
 from pages import LOOK, ROOT, expect, finish
 
@@ -46,3 +50,25 @@ def test_it_runs_from_top_to_bottom(opened, name):
         inspector.scroll_into_view_if_needed()
         expect(inspector.locator("img").first).to_be_visible(timeout=LOOK)
         finish(inspector)
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in ROOT.glob("notebooks/*.ipynb")))
+def test_opening_it_changes_nothing_and_every_picture_has_a_description(opened, lab, name):
+    path = lab[1] / f"{name}.ipynb"
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    # JupyterLab writes the kernel's language there when it is another one, a Python of another version for example
+    notebook["metadata"]["language_info"] = {
+        "codemirror_mode": {"name": "ipython", "version": sys.version_info[0]},
+        "file_extension": ".py",
+        "mimetype": "text/x-python",
+        "name": "python",
+        "nbconvert_exporter": "python",
+        "pygments_lexer": f"ipython{sys.version_info[0]}",
+        "version": platform.python_version(),
+    }
+    path.write_text(json.dumps(notebook), encoding="utf-8")
+    page = opened(name, run=False)
+    page.wait_for_timeout(1500)
+    assert not page.evaluate("window.jupyterapp.shell.currentWidget.context.model.dirty")
+    pictures = page.locator(".jp-OutputArea-output img")
+    assert pictures.evaluate_all("all => all.filter(picture => picture.alt.length < 15).length") == 0

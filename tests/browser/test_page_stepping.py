@@ -1,10 +1,11 @@
 """The stepping panel in JupyterLab."""
 
 import os
-import time
+import re
+import signal
 from pathlib import Path
 
-from pages import LOOK, RUN_ALL, KERNEL_READY, command, expect, finish, inside, key
+from pages import LOOK, RUN_ALL, accessible, command, expect, finish, inside, key, timed
 
 STEPS = """\
 import os, time
@@ -37,28 +38,25 @@ stop = again.number + 12
 print("SAME" if hashed(again, stop) == hashed(Trainer(corpus, model, training, progress=False), stop) else "OTHER")"""
 
 
-def test_stepping(ran, lab):
+def test_stepping(opened):
     """Step, epoch, run and pause by mouse and by keyboard; the kernel answers while it runs; the stop button, a closed
-    page and a killed kernel lose nothing."""
-    address, folder = lab
-    (folder / "steps.ipynb").write_text(notebook_of(STEPS, "print('answer', 6 * 7, panel.running)"))
-    (folder / "whole.ipynb").write_text(notebook_of(WHOLE))
-    page, _ = ran("steps")
+    browser and a killed kernel lose nothing."""
+    page = opened("steps", STEPS, "import os\nprint('answer', 6 * 7, panel.running, os.getpid())")
     panel = page.locator(".mgips-steps").first
     status, note = panel.locator(".mgips-status"), panel.locator(".mgips-note")
+    expect(panel).to_be_visible(timeout=LOOK)
     inside(page, panel)
-    times = {}
 
     def pressed(name: str, text: str, by_key: bool = False, where=status) -> None:
-        button, started = panel.locator(f"button.mgips-{name}"), time.monotonic()
+        button = panel.locator(f"button.mgips-{name}")
         expect(button).to_be_enabled(timeout=LOOK)
-        if by_key:
-            button.focus()
-            button.press("Enter")
-        else:
-            button.click()
-        expect(where).to_contain_text(text, timeout=LOOK)
-        times.setdefault(name, []).append(time.monotonic() - started)
+        with timed(f"steps, {name}"):
+            if by_key:
+                button.focus()
+                button.press("Enter")
+            else:
+                button.click()
+            expect(where).to_contain_text(text, timeout=LOOK)
 
     for number in (1, 2, 3):
         pressed("step", f"Step {number} of 300", by_key=number == 2)
@@ -66,20 +64,24 @@ def test_stepping(ran, lab):
     pressed("epoch", "Step 10 of 300")
     expect(status).to_contain_text("best dev F1")
     inside(page, panel)
+    accessible(page, ".mgips-steps")
 
     # what if, and the end of the posts' slider by keyboard
     panel.locator(".mgips-tau input").fill("0.1")
     panel.locator(".mgips-tau input").press("Tab")
     pressed("what", "temperature = 0.1", where=panel.locator(".mgips-tried"))
-    key(panel.locator(".mgips-page"), "End")
-    expect(panel.locator(".mgips-posts")).to_contain_text("Posts 31 to 32")
+    with timed("steps, page"):
+        key(panel.locator(".mgips-page"), "End")
+        expect(panel.locator(".mgips-posts")).to_contain_text("Posts 31 to 32")
 
     # the kernel answers other cells while the run goes on
     pressed("run", "Step 1", by_key=True)
     expect(panel.locator("button.mgips-pause")).to_be_enabled()
     page.evaluate("window.jupyterapp.shell.currentWidget.content.activeCellIndex = 1")
     command(page, "notebook:run-cell", LOOK)
-    expect(page.locator(".jp-OutputArea-output").last).to_contain_text("answer 42 True", timeout=LOOK)
+    answer = page.locator(".jp-OutputArea-output").last
+    expect(answer).to_contain_text("answer 42 True", timeout=LOOK)
+    kernel = int(answer.inner_text().split()[-1])
     panel.locator("button.mgips-pause").click()
     expect(note).to_contain_text("and saved", timeout=LOOK)
 
@@ -91,19 +93,30 @@ def test_stepping(ran, lab):
     expect(note).to_contain_text("Paused after step", timeout=LOOK)
     expect(panel.locator("button.mgips-step")).to_be_enabled()
     finish(panel)
-    print(
-        f"\nstepping, median seconds from key to page: { {n: round(sorted(t)[len(t) // 2], 2) for n, t in times.items()} }"
-    )
-
-    finish(panel)
     if keep := os.environ.get("MGIPS_SCREENSHOTS"):
         page.screenshot(path=Path(keep) / "stepping_panel.png")
 
+    # the browser is closed in the middle of a run, and opened again: the panel is there, and has gone on
+    command(page, "docmanager:save", LOOK)
+    pressed("run", "Step")
+    expect(panel.locator("button.mgips-pause")).to_be_enabled()
+    before = step_of(status)
+    page.goto("about:blank")
+    page.wait_for_timeout(1000)
+    opened("steps", run=False)
+    expect(panel).to_be_visible(timeout=LOOK)
+    expect(panel.locator("button.mgips-pause")).to_be_enabled(timeout=LOOK)
+    panel.locator("button.mgips-pause").click()
+    expect(note).to_contain_text("and saved", timeout=LOOK)
+    assert before < step_of(status) < 300
+
     # the kernel dies in the middle of a run; another goes on from the folder, to the same weights
     pressed("run", "Step")
-    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.shutdown()")
-    page.goto(f"{address}/lab/tree/whole.ipynb?reset", timeout=LOOK * 2)
-    page.wait_for_function("window.jupyterapp && document.querySelector('.jp-NotebookPanel')", timeout=LOOK * 2)
-    page.wait_for_function(KERNEL_READY, timeout=LOOK * 2)
-    command(page, "notebook:run-all-cells", RUN_ALL)
+    os.kill(kernel, signal.SIGKILL)
+    opened("whole", WHOLE)
     expect(page.locator(".jp-OutputArea-output").last).to_contain_text("SAME", timeout=RUN_ALL)
+
+
+def step_of(status) -> int:
+    """The step that the panel's line names."""
+    return int(re.search(r"Step ([\d,]+) of", status.inner_text())[1].replace(",", ""))

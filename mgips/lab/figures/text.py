@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 
@@ -15,11 +16,35 @@ def _font() -> FT2Font:
     return get_font(findfont("DejaVu Sans"))
 
 
+LONGEST_NAME = 22
+"""Characters of a name in brackets, at most: "face with tears of joy" has as many."""
+
+
 def printable(text: str) -> str:
-    """`text` with a box for every character that matplotlib's own font lacks, such as an emoji."""
-    return "".join(c if _font().get_char_index(ord(c)) else "□" for c in text if c not in "\ufe0e\ufe0f\u200d")
+    """`text` with the name of every character that matplotlib's own font lacks, in brackets: an emoji, a letter.
+
+    >>> printable("so hot 🔥")
+    'so hot [fire]'
+    """
+    return "".join(c if _font().get_char_index(ord(c)) else _named(c) for c in text if c not in "\ufe0e\ufe0f\u200d")
 
 
+@functools.lru_cache(1024)
+def _named(character: str) -> str:
+    """A character's name in brackets; of a letter or syllable its sound, of one without a short name its number."""
+    name = unicodedata.name(character, "").lower()
+    if unicodedata.category(character) in ("Cf", "Sk"):  # invisible, or the skin colour of the emoji in front of it
+        return ""
+    if not name or "ideograph" in name:
+        return f"[U+{ord(character):04X}]"
+    for kind in (" letter ", " syllable "):
+        name = name.split(kind)[-1]
+    if len(name) > LONGEST_NAME:
+        name = name[:LONGEST_NAME].rsplit(" ", 1)[0] + "…"
+    return f"[{name}]"
+
+
+@functools.lru_cache(4096)
 def text_width(text: str, points: float) -> float:
     """How wide a line of matplotlib's own font is, in inches."""
     font = _font()

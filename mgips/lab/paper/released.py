@@ -7,6 +7,7 @@ measure. The items themselves are in released.toml.
 
 from __future__ import annotations
 
+import html
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -89,7 +90,10 @@ def rows(effects: Mapping[str, str] | None = None) -> list[dict[str, str]]:
 
 
 def markdown(effects: Mapping[str, str] | None = None) -> str:
-    """`rows` as a Markdown table."""
-    table = rows(effects)
-    lines = [list(table[0]), ["---"] * len(table[0]), *(list(row.values()) for row in table)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    """`rows` as Markdown: a line for each that opens. As a table, one row would fill a small screen."""
+    lines = []
+    for row in rows(effects):
+        told = {name: html.escape(cell) for name, cell in row.items()}
+        rest = [f"<li><b>{name}</b>: {cell}</li>" for name, cell in told.items() if name not in ("#", "topic")]
+        lines.append(f"<details><summary>{told['#']} · {told['topic']}</summary><ul>{''.join(rest)}</ul></details>")
+    return "\n".join(lines)

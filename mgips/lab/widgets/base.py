@@ -9,15 +9,22 @@ import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import ipywidgets as widgets
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import BboxImage
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox, TransformedBbox
 
 from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Tweet
@@ -32,12 +39,15 @@ from mgips.model.reading import Pool
 from mgips.model.shipped import load
 from mgips.run import Run
 
+Result = TypeVar("Result")
 Inspected = MGIPS | Run | str | Path
 """What the inspectors take: a model, a run, or the folder or name of either."""
 
 FALLBACK_BYTES = 150_000
 """Largest picture that replaces a widget in a saved notebook."""
 
+PIXELS = 100
+"""Of a figure on the page, to the inch."""
 PATIENCE = 0.3
 """Seconds of work between two words about it; what takes less is not spoken of."""
 KEPT = "A picture of the inspector as it was first shown. Run this cell for its controls."
@@ -85,7 +95,7 @@ def post_slider(count: int) -> Range:
     return slider("position", "330px", description="Post", tooltip=tooltip, min=1, max=count)
 
 
-def download(name: str, make: Callable[[], tuple[str, bytes]], description: str, tooltip: str = "") -> Download:
+def download(name: str, make: Callable[[], tuple[str, bytes] | None], description: str, tooltip: str = "") -> Download:
     """A button that gives the reader the file that `make` makes: its name and content."""
     return control(Download, name, make=make, description=description, tooltip=tooltip)
 
@@ -193,11 +203,12 @@ class Inspector(widgets.VBox):
             what: "mining 4,800 texts".
             steps: a generator that does a part, yields the share that is done, in [0, 1], and so on.
         """
-        self.cancel()
+        self._stop()
         if not asked_on_the_page():
-            for _ in steps:
-                pass
-            then()
+            with self._undone():
+                for _ in steps:
+                    pass
+                then()
             return
         self._task = asyncio.get_running_loop().create_task(self._work(what, steps, then))
 
@@ -208,6 +219,22 @@ class Inspector(widgets.VBox):
 
     def cancel(self) -> None:
         """Give up what `work` has begun; nothing that is shown changes."""
+        if self.working:
+            self._stop()
+            self.undo()
+
+    def undo(self) -> None:
+        """Put the controls back to what is shown; they asked for what was given up, or went wrong."""
+
+    @contextlib.contextmanager
+    def _undone(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self.undo()
+            raise
+
+    def _stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
@@ -217,7 +244,7 @@ class Inspector(widgets.VBox):
         started = told = time.perf_counter()
         task = asyncio.current_task()
         try:
-            with self.errors_shown():
+            with self.errors_shown(), self._undone():
                 for share in steps:
                     now = time.perf_counter()
                     if now - told > PATIENCE:
@@ -227,6 +254,8 @@ class Inspector(widgets.VBox):
                     await asyncio.sleep(0)
                 then()
         finally:
+            if isinstance(steps, Generator):
+                steps.close()
             if self._task is task:
                 self._task = None
                 self._progress_row.layout.display = "none"
@@ -237,9 +266,15 @@ class Inspector(widgets.VBox):
         """`picture` as HTML, with `describe` as its alternative text, and with what can be picked on it."""
         figure = self.picture()
         hits = figure.hits if isinstance(figure, Page) else []
-        groups = {hit.group: [other for other in hits if other.group == hit.group] for hit in hits}
+        groups: dict[str, list[Hit]] = {}
+        for hit in hits:
+            groups.setdefault(hit.group, []).append(hit)
         area = figure.area if isinstance(figure, Page) else ""
         return render("picture", picture=png(figure), alt=self.describe(), groups=groups, area=area)
+
+    def leave(self) -> None:
+        """Show what stays in a saved notebook: the picture of now."""
+        show_png(png(self.picture(), limit=FALLBACK_BYTES), self.describe())
 
     def _ipython_display_(self, **_: Any) -> None:
         """Show the inspector, and leave what a reader sees where it has no kernel: a picture and a sentence.
@@ -249,9 +284,8 @@ class Inspector(widgets.VBox):
         """
         from IPython.display import display
 
-        description = self.describe()
         with self.errors_shown():  # without the picture, the widget itself can still be shown
-            show_png(png(self.picture(), limit=FALLBACK_BYTES), description)
+            self.leave()
             display({"text/html": str(render("kept", kept=KEPT)), "text/plain": KEPT}, raw=True)
         bundle: Any = super()._repr_mimebundle_()
         display({**bundle, "text/plain": "(controls)"}, raw=True)
@@ -276,7 +310,7 @@ class ModelInspector(Inspector):
         self.model, self.tweets = model, tuple(tweets)
         self.pool = functools.cache(lambda model: pool_of(model, pool, self.tweets))
         """What one of the models may read."""
-        self._forward = functools.lru_cache(64)(self._run)  # of the posts that were shown last
+        self._forward = functools.lru_cache(16)(self._run)  # 12 x 12 heads of 40 + 148 positions: 20 MB a post
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
         self.view = control(View, "view", "100%", picked=self._picked, boxed=self._boxed)
@@ -318,19 +352,41 @@ class ModelInspector(Inspector):
             self.adapt()
         self.view.value = self.as_html()
 
-    def computed(self) -> tuple[Batch, Output]:
-        """The shown post as a batch of one (on the CPU), and the model's output for it (on the model's device)."""
-        return self._forward(self.post.value - 1)
+    def computed(self, place: int | None = None, model: MGIPS | None = None) -> tuple[Batch, Output]:
+        """The shown post as a batch of one (on the CPU), and the model's output for it (on the model's device).
 
-    def _run(self, place: int) -> tuple[Batch, Output]:
-        batch = self.model.batcher([self.tweets[place]])
-        with self.model.evaluating():
-            return batch, self.model(batch.to(self.model.device), attention=True, pool=self.pool(self.model))
+        Args:
+            place: another post's.
+            model: another one. It reads nothing: the pool is for the inspected model.
+        """
+        return self._forward(self.post.value - 1 if place is None else place, self.model if model is None else model)
+
+    def _run(self, place: int, model: MGIPS) -> tuple[Batch, Output]:
+        batch = model.batcher([self.tweets[place]])
+        reads = {"pool": self.pool(model)} if model is self.model else {"read_batch": False}
+        with model.evaluating():
+            return batch, model(batch.to(model.device), attention=True, **reads)
 
     def pieces(self) -> list[str]:
         """The n word pieces of the shown post, as they can be printed."""
         ids = self.computed()[0].pieces[0].tolist()
         return [printable(piece) for piece in self.model.batcher.tokenizer.convert_ids_to_tokens(ids)]
+
+
+def in_thread(call: Callable[[], Result], share: Callable[[], float]) -> Generator[float, None, Result]:
+    """A call that has no steps of its own, as steps for `Inspector.work`: it runs in a thread, and its result is returned.
+
+    Given up, it runs to its end all the same; nobody hears of it.
+
+    Args:
+        share: how far it is, in [0, 1].
+    """
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(call)
+    pool.shutdown(wait=False)
+    while wait([future], timeout=0.005).not_done:
+        yield share()
+    return future.result()
 
 
 @dataclass(frozen=True)
@@ -404,6 +460,28 @@ class Page(Figure):
         place = 100 * x / wide, 100 * (1 - (y + height) / high), 100 * width / wide, 100 * height / high
         self.hits.append(Hit(pick, says, group, *place, pressed))
 
+    def fill(self, boxes: Iterable[tuple[float, float, float, float, Any]]) -> None:
+        """Fill boxes behind texts: left, bottom, width, height and colour of each. Far faster than axes with bars."""
+        drawn = [(Rectangle((x, y), width, height), colour) for x, y, width, height, colour in boxes]
+        if drawn:
+            shapes, colours = zip(*drawn, strict=True)
+            look = {"facecolors": colours, "linewidths": 0, "transform": self.dpi_scale_trans, "zorder": 0}
+            self.add_artist(PatchCollection(shapes, **look))
+
+    def paint(self, x: float, top: float, pixels: np.ndarray) -> None:
+        """Put (height, width, 3) uint8 behind texts, `PIXELS` to the inch, from its upper left corner on."""
+        height, width = len(pixels) / PIXELS, pixels.shape[1] / PIXELS
+        place = TransformedBbox(Bbox.from_bounds(x, top - height, width, height), self.dpi_scale_trans)
+        image = BboxImage(place, interpolation="nearest")
+        image.set_data(pixels)
+        self.add_artist(image)
+
+    def outline(self, x: float, y: float, width: float, height: float) -> None:
+        """Mark what is chosen: a black line with white around it, (x, y) being the lower left corner."""
+        for colour, line in (("white", 4), ("black", 2)):
+            edge = {"ec": colour, "lw": line, "transform": self.dpi_scale_trans}
+            self.add_artist(Rectangle((x, y), width, height, fill=False, **edge))
+
     def panel(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes without ticks and lines, for a picture; (x, y) is their lower left corner."""
         wide, high = self.get_size_inches()
@@ -424,7 +502,12 @@ def look() -> Iterator[None]:
 def png(figure: Figure, limit: int | None = None) -> bytes:
     """A figure as PNG, in the look of the repository's figures; `limit` as in `as_png`."""
     with look():
-        return as_png(figure, dpi=100, limit=limit)
+        return as_png(figure, dpi=PIXELS, limit=limit)
+
+
+def tint(hue: str, strength: np.ndarray | float) -> np.ndarray:
+    """White at 0, `hue` from 1 on: (..., 3) in [0, 1]."""
+    return 1 - np.clip(strength, 0, 1)[..., None] * (1 - np.array(to_rgb(hue)))
 
 
 def loaded(model: Inspected) -> MGIPS:

@@ -6,7 +6,7 @@ import base64
 import functools
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from mgips.lab.figures import style
 
 SIDE = 140
 """Longer side of a thumbnail, in pixels."""
+SMALL = 70
+"""The same where many are shown."""
 CARD = 152
 """Width of a card, in pixels: a thumbnail and its margins."""
 INK = "#1a1a1a"
@@ -54,9 +56,12 @@ ENVIRONMENT = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    auto_reload=False,
 )
 ENVIRONMENT.filters["data_url"] = data_url
-ENVIRONMENT.globals.update(side=SIDE, card=CARD, ink=INK, good=GOOD, pale=PALE, score_colour=style.IMAGE)
+ENVIRONMENT.globals.update(
+    side=SIDE, card=CARD, small_side=SMALL, ink=INK, good=GOOD, pale=PALE, score_colour=style.IMAGE
+)
 
 
 def render(template: str, **values: Any) -> Markup:
@@ -88,9 +93,22 @@ def _parts(words: Sequence[str], entities: Sequence[Span]) -> Iterator[tuple[str
     yield from ((word, "") for word in words[at:])
 
 
-def thumbnails(tweets: Sequence[Tweet], keep: int = 512) -> Callable[[int], tuple[bytes, str]]:
+class Thumbnails:
     """`thumbnail` of a post by its place. The `keep` last used stay in memory."""
-    return functools.lru_cache(keep)(lambda place: thumbnail(tweets[place]))
+
+    def __init__(self, tweets: Sequence[Tweet], keep: int = 1024) -> None:
+        self.tweets, self.keep = tweets, keep
+        self._kept: dict[int, tuple[bytes, str]] = {}
+
+    def __contains__(self, place: int) -> bool:
+        """Whether it is in memory."""
+        return place in self._kept
+
+    def __call__(self, place: int) -> tuple[bytes, str]:
+        self._kept[place] = self._kept.pop(place, None) or thumbnail(self.tweets[place])
+        if len(self._kept) > self.keep:
+            del self._kept[next(iter(self._kept))]
+        return self._kept[place]
 
 
 def thumbnail(tweet: Tweet) -> tuple[bytes, str]:
@@ -106,9 +124,21 @@ def thumbnail(tweet: Tweet) -> tuple[bytes, str]:
     if note:
         centred = {"anchor": "mm", "align": "center", "fill": "white", "font": ImageFont.load_default(18)}
         ImageDraw.Draw(picture).multiline_text((SIDE / 2, SIDE / 2), note, **centred)
+    return _jpeg(picture), note.replace("\n", " ")
+
+
+@functools.lru_cache(1024)
+def smaller(picture: bytes) -> bytes:
+    """A thumbnail for where many are shown."""
+    opened = Image.open(io.BytesIO(picture))
+    opened.thumbnail((SMALL, SMALL), Image.Resampling.BICUBIC)
+    return _jpeg(opened)
+
+
+def _jpeg(picture: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=85)
-    return buffer.getvalue(), note.replace("\n", " ")
+    picture.save(buffer, format="JPEG", quality=75)
+    return buffer.getvalue()
 
 
 def shortened(text: str, length: int) -> str:

@@ -29,6 +29,11 @@ function range(model, el) {
     say();
   };
   input.addEventListener("input", say);
+  input.addEventListener("keydown", (event) => {
+    const ends = { ArrowRight: "max", ArrowUp: "max", ArrowLeft: "min", ArrowDown: "min" };
+    if (!model.get("circle") || input.value !== input[ends[event.key]]) return;
+    input.value = ends[event.key] === "max" ? input.min : input.max;  // and the key's own step follows
+  });
   input.addEventListener("change", () => {
     model.set("value", Number(input.value));
     model.save_changes();
@@ -84,7 +89,6 @@ function view(model, el) {
       if (!next && dx) next = all[all.indexOf(target) + dx];
     } else return;
     event.preventDefault();
-    event.stopPropagation();
     if (!next) return;
     enter(group, next);
     next.focus();
@@ -124,6 +128,32 @@ function view(model, el) {
   });
   el.addEventListener("pointercancel", () => { drag?.band.remove(); drag = undefined; });
   model.on("change:value", fill);
+  fill();
+}
+
+function field(model, el) {
+  const id = `mgips-field-${++count}`;
+  const label = element("label", { htmlFor: id });
+  const input = element("input", { type: "text", id, autocomplete: "off" });
+  el.classList.add("mgips-part-field");
+  el.append(label, input);
+  const fill = () => {
+    label.textContent = model.get("description");
+    el.title = model.get("tooltip");
+    input.placeholder = model.get("placeholder");
+    input.disabled = model.get("disabled");
+    if (input.value !== model.get("value")) input.value = model.get("value");
+  };
+  input.addEventListener("change", () => {
+    model.set("value", input.value);
+    model.save_changes();
+  });
+  input.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter") return;
+    event.preventDefault(); // the change would be told after the submission, and undo its answer
+    model.send({ submit: input.value });
+  });
+  model.on("change", fill);
   fill();
 }
 
@@ -204,8 +234,16 @@ function download(model, el) {
   fill();
 }
 
+// In JupyterLab's command mode a key pressed in a list, on a slider or a button is a command: b adds a cell.
+function keepKeys(el, tries = 50) {
+  const inspector = el.closest(".mgips-inspector");
+  if (inspector) inspector.onkeydown = (event) => event.stopPropagation();
+  else if (tries) setTimeout(() => keepKeys(el, tries - 1), 100); // it is drawn before it is put on the page
+}
+
 export default {
   render({ model, el }) {
-    ({ range, view, photo, download })[model.get("kind")](model, el);
+    keepKeys(el);
+    ({ range, view, field, photo, download })[model.get("kind")](model, el);
   },
 };

@@ -14,7 +14,6 @@ from typing import Any
 import anywidget
 import traitlets
 
-
 CHUNK = 400_000
 """Bytes of a download that travel at once: a Jupyter server drops what exceeds a megabyte a second."""
 PHOTO_SIDE = 1600
@@ -45,6 +44,8 @@ class Range(Part):
     step = traitlets.Int(1).tag(sync=True)
     names = traitlets.List(traitlets.Unicode()).tag(sync=True)
     """What is written for each value, from `min` on; the number where there is none."""
+    circle = traitlets.Bool(False).tag(sync=True)
+    """Whether the last value is the first one again, as 360° is 0°: the arrow keys then go on from there."""
 
     def __init__(self, **options: Any) -> None:
         if names := options.get("names"):
@@ -109,6 +110,31 @@ class View(Part):
             self.boxed(str(message["area"]), *(min(1.0, max(0.0, float(x))) for x in message["box"]))
 
 
+class Field(Part):
+    """A line to type in. `value` follows when it is left; the enter key submits what stands there, to the last letter.
+
+    ipywidgets' own `Text` may tell of the enter key before it tells of the last letters.
+    """
+
+    kind = traitlets.Unicode("field").tag(sync=True)
+    value = traitlets.Unicode().tag(sync=True)
+    placeholder = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, submitted: Callable[[], None], **options: Any) -> None:
+        """
+        Args:
+            submitted: is called after the enter key; `value` is then what was typed.
+        """
+        super().__init__(**options)
+        self.submitted = submitted
+        self.on_msg(self._hear)
+
+    def _hear(self, _: Any, message: dict[str, Any], __: Any) -> None:
+        if "submit" in message:
+            self.value = str(message["submit"])
+            self.submitted()
+
+
 class Photo(Part):
     """A button that takes a photo from the reader's disk. The browser makes it smaller, so that any photo can travel."""
 
@@ -140,10 +166,10 @@ class Download(Part):
 
     kind = traitlets.Unicode("download").tag(sync=True)
 
-    def __init__(self, make: Callable[[], tuple[str, bytes]], **options: Any) -> None:
+    def __init__(self, make: Callable[[], tuple[str, bytes] | None], **options: Any) -> None:
         """
         Args:
-            make: gives the file's name and content when the button is pressed.
+            make: gives the file's name and content when the button is pressed; None where there is none.
         """
         super().__init__(**options)
         self.make = make
@@ -152,10 +178,11 @@ class Download(Part):
 
     def click(self) -> None:
         """What a press does: make the file, and send its first part."""
-        name, self._content = self.make()
-        self._send(0, file_name(name))
+        if (made := self.make()) is not None:
+            name, self._content = made
+            self._give(0, file_name(name))
 
-    def _send(self, at: int, name: str = "") -> None:
+    def _give(self, at: int, name: str = "") -> None:
         told = {"name": name, "at": at, "of": len(self._content)}
         self.send(told, buffers=[self._content[at : at + CHUNK]])
 
@@ -163,7 +190,7 @@ class Download(Part):
         if message.get("press"):
             self.click()
         elif 0 < (at := int(message.get("next", 0))) < len(self._content):
-            self._send(at)
+            self._give(at)
 
 
 def file_name(name: str) -> str:

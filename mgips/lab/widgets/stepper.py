@@ -246,8 +246,8 @@ class StepPanel(Inspector):
         saving = button("Save", self.save, "Keep this moment to come back to")
         self.tau = control(widgets.FloatText, "tau", "150px", "90px", description="Temperature", step=0.05)
         self.k = control(widgets.BoundedIntText, "k", "110px", "20px", description="K", min=1, max=9999)
-        self.ips = control(widgets.Checkbox, "ips", "110px", description="IPS loss", indent=False)
-        self.cl = control(widgets.Checkbox, "cl", "110px", description="CL loss", indent=False)
+        self.ips = control(widgets.Checkbox, "ips", "85px", description="IPS loss", indent=False)
+        self.cl = control(widgets.Checkbox, "cl", "80px", description="CL loss", indent=False)
         self.other = control(widgets.Dropdown, "other", "220px", "60px", description="Setting", options=OTHERS)
         self.to = control(widgets.Text, "to", "140px", "20px", description="to", placeholder="unchanged")
         trying = button("What if", self._try, WHAT_IF)
@@ -265,7 +265,11 @@ class StepPanel(Inspector):
         self._show_settings()
         self.arrange(
             [*steps, self._pause, self._back, saving], self.status, self.note, self.view,
-            [self.tau, self.k, self.ips, self.cl, trying, self.other, self.to, changing], self.tried,
+            [
+                widgets.HBox([self.tau, self.k, self.ips, self.cl, trying]),
+                widgets.HBox([self.other, self.to, changing]),
+            ],
+            self.tried,
             [self.page], self.posts,
         )  # fmt: skip
         self._enable(running=False)
@@ -450,6 +454,8 @@ class StepPanel(Inspector):
                 ax.set_ylim(10 ** np.floor(np.log10(min(found))), 10 ** np.ceil(np.log10(max(found)) + 1e-9))
             ax.set_xlim(numbers[0] - 0.5, max(numbers[-1], numbers[0] + 1) + 0.5)
             ax.legend(fontsize=7.5, loc="upper right", framealpha=0.85, edgecolor="none")
+        else:
+            ax.set(xticks=[], yticks=[])
         for fork in self.trainer.forks:
             ax.axvline(fork["step"], color=GREY, linestyle=":", linewidth=1)
 
@@ -476,8 +482,10 @@ class StepPanel(Inspector):
         for place, (name, bar) in enumerate(zip(names, bars, strict=True)):
             gradient = f"{bar:.3g}" if name in known else "no gradient"
             ax.text(bar, place, f"  {gradient}, rate {rates[name]:.2g}", va="center", fontsize=7.5)
-        ax.set_xlim(0, 1.9 * max([*bars, 1e-9]))
+        ax.set_xlim(0, 1.9 * max(bars) if any(bars) else 1)
         ax.tick_params(labelsize=8)
+        if not values:
+            ax.set_xticks([])
         limit = self.trainer.config.max_grad_norm
         whole = f"; all {float(np.linalg.norm(bars)):.3g}{f', cut to {limit:g}' if limit else ''}" if values else ""
         ax.set_title(f"Gradient's norm by part{whole}", fontsize=9)
