@@ -34,7 +34,7 @@ test-fast: $(READY)  ## the same without the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not browser and not slow'
 
 test-browser: $(READY)  ## use the notebooks in JupyterLab with Chromium, and look at what changes on the page
-	env -u MGIPS_DATA $(BIN)/python -m pytest -q -m browser tests/browser
+	env -u MGIPS_DATA $(BIN)/python -m pytest -q -n 2 --dist loadfile -m browser tests/browser
 
 soak: $(READY)  ## kill training, sweeps, caches, mining and pools at random moments for half an hour, and compare
 	MGIPS_SOAK_SECONDS=1500 $(BIN)/python -m pytest -q -s tests/test_soak.py

@@ -1,5 +1,6 @@
 """The table of posts and what was mined for them: pools, filters, orders, hubs and tags, each beside a plain loop."""
 
+import asyncio
 import dataclasses
 import json
 import math
@@ -297,6 +298,15 @@ def test_a_mined_folder_gives_the_same_table(model, days, tmp_path):
 # ---- tags ----
 
 
+def test_of_a_mined_folder_few_texts_stay_in_memory(model, days, tmp_path, monkeypatch):
+    monkeypatch.setattr("mgips.lab.mined.FOUND_ROWS", 5)
+    vectors = contrast_vectors(model, TweetDataset(days.test, model.batcher, progress=False), progress=False)
+    mining = mine_into(tmp_path, *vectors, K)
+    posts = MinedPosts(days.test, [["O"] * len(t.words) for t in days.test], mining)
+    images = [posts.row(place).images for place in (*range(40), *range(40))]
+    assert images[:40] == images[40:] and len(posts._found) == 5
+
+
 def test_tags_are_kept_and_merged_with_those_of_another_window(tmp_path):
     path = tmp_path / "run" / "tags.json"
     one, two = Tags(path), Tags(path)
@@ -343,7 +353,7 @@ def test_a_damaged_file_of_tags_is_one_sentence_and_is_not_touched(tmp_path, con
 
 def test_a_tag_is_a_short_word(tmp_path):
     tags = Tags(tmp_path / "tags.json")
-    for wrong in ("", "  ", "x" * 41, "a\0b", "\ud800"):
+    for wrong in ("", "  ", "x" * 41, "a\0b", "\ud800", "any", UNTAGGED):
         with pytest.raises(ConfigError, match="A tag is a word or some"):
             tags.add("a", wrong)
     assert not (tmp_path / "tags.json").exists()
@@ -368,7 +378,8 @@ def test_tags_are_given_and_taken_away_and_survive(pairs, model, days, tmp_path)
     assert "&lt;b&gt;&amp; ✕" in pairs._main.value and pairs._word.value == ""
     assert list(pairs._tag.options) == ["any", UNTAGGED, "<b>&", "funny"]
     assert set(pairs.to_frame().tags) == {"", "funny; <b>&"}
-    pairs._main.picked("untag 0")
+    pairs._main.picked("untag funny")
+    pairs._main.picked("untag funny")  # a second click finds nothing left to take away
     again = inspect_pairs(model, days, progress=False, tags=tmp_path / "tags.json")
     again._tag.value = "<b>&"
     assert again.visible == [days.test[4].id]
@@ -377,6 +388,47 @@ def test_tags_are_given_and_taken_away_and_survive(pairs, model, days, tmp_path)
     Tags(tmp_path / "tags.json").add(days.test[0].id, "new")  # in another window
     again.select(0)
     assert "new ✕" in again._main.value and "new" in again._tag.options
+
+
+def test_the_last_of_a_tag_takes_its_filter_along(pairs, days, tmp_path):
+    other = Tags(tmp_path / "tags.json")
+    for take in (lambda: pairs._main.picked("untag rare"), lambda: other.remove(days.test[4].id, "rare")):
+        other.add(days.test[4].id, "rare")
+        pairs.select(4)
+        pairs._tag.value = "rare"
+        assert pairs.visible == [days.test[4].id]
+        take()
+        pairs.k = 5 - (pairs.k == 5)  # draws anew
+        assert pairs._tag.value == "any" and len(pairs.visible) == 40 and pairs.selected is days.test[4]
+
+
+def test_the_hub_on_top_of_the_grid_always_lets_go_of_it(pairs):
+    pairs._view.value = "Hubs"
+    hub, count = pairs.sides[0].hubs(pairs.k)[0][0]
+    pairs._main.picked(f"hub {hub}")
+    pairs._main.picked(f"post {pairs._visible[-1]}")
+    pairs._view.value = "Grid"
+    assert len(pairs.visible) == count
+    pairs._main.picked(f"hub {hub}")
+    assert len(pairs.visible) == 40 and pairs._back.disabled
+    pairs._view.value = "Hubs"
+    pairs._main.picked(f"hub {hub}")
+    pairs._view.value = "Hubs"
+    pairs._main.picked(f"hub {hub}")  # the same one again, among the hubs
+    assert pairs._view.value == "Grid" and len(pairs.visible) == count
+
+
+def test_back_at_an_own_post_its_own_text_and_photo_are_there(pairs):
+    pairs.mine("Ada in Paris", encoded(picture(3)))
+    shown = pairs._main.value
+    pairs.select(3)
+    pairs.mine("Bob in Rome")
+    assert "your photo ✕" not in pairs._main.value
+    pairs.back()
+    pairs.back()
+    assert pairs._main.value == shown and "your photo ✕" in shown and pairs._text.value == "Ada in Paris"
+    pairs._main.picked("unphoto 0")
+    assert pairs.selected.words == ("Ada", "in", "Paris") and pairs.selected.image is None
 
 
 def test_where_tags_are_kept(model, days, tmp_path, monkeypatch):
@@ -462,8 +514,9 @@ def test_two_models_side_by_side(model, days, tmp_path):
 
 
 def test_a_score_that_is_no_number_is_one_sentence(pairs):
-    with pytest.raises(ConfigError, match="give a number such as 0.5, or leave it empty"):
-        pairs._least.value = "much"
+    for wrong in ("much", "nan", "-inf"):
+        with pytest.raises(ConfigError, match="give a number such as 0.5, or leave it empty"):
+            pairs._least.value = wrong
     pairs._least.value = "2"
     assert pairs.visible == []
     pairs.clear()
@@ -477,6 +530,72 @@ def test_the_pool_goes_back_where_mining_was_given_up(pairs, monkeypatch):
     assert pairs.working
     pairs.cancel()
     assert pairs._pool.value == "split" == pairs._source.name and not pairs.working
+
+
+def test_a_pool_goes_on_while_k_changes_and_is_given_up_for_a_post_of_ones_own(pairs, monkeypatch):
+    async def use():
+        monkeypatch.setattr("mgips.lab.widgets.base.asked_on_the_page", lambda: True)
+        pairs._pool.value = "batch"
+        await asyncio.sleep(0)
+        pairs.k = 5  # has no summary yet
+        while pairs.working:
+            await asyncio.sleep(0)
+        assert pairs._pool.value == "batch" == pairs._source.name and "K = 5" in pairs._status.value
+        pairs._pool.value = "train"
+        await asyncio.sleep(0)
+        pairs._text.value = "Ada in Paris"
+        pairs._mine_button.click()
+        while pairs.working:
+            await asyncio.sleep(0)
+        assert pairs._pool.value == "batch" == pairs._source.name and pairs.selected.words == ("Ada", "in", "Paris")
+
+    asyncio.run(use())
+
+
+def test_pictures_that_are_not_waited_for_leave_what_is_shown(pairs, monkeypatch):
+    pairs.summary(38)
+
+    async def use():
+        pairs.k = 4
+        shown, status, at = pairs._main.value, pairs._status.value, pairs.selected
+        monkeypatch.setattr("mgips.lab.widgets.base.asked_on_the_page", lambda: True)
+        for change in (lambda: setattr(pairs, "k", 38), lambda: setattr(pairs._right, "value", "wrong")):
+            pairs._shots["split"]._kept.clear()
+            monkeypatch.setattr("mgips.lab.widgets.pairs.MANY", 1)
+            change()
+            assert pairs.working
+            await asyncio.sleep(0)
+            pairs.cancel()
+            assert (pairs.k, pairs._right.value, pairs.selected, len(pairs.visible)) == (4, "any", at, 40)
+            assert (pairs._main.value, pairs._status.value) == (shown, status)
+
+    asyncio.run(use())
+
+
+def test_of_a_pool_without_truth_no_filter_says_what_is_relevant(model, days, tmp_path):
+    (tmp_path / "a.png").write_bytes(encoded(picture(1)))
+    pairs = inspect_pairs(model, days, progress=False, pictures=tmp_path, tags=tmp_path / ".tags.json")
+    pairs._pool.value = "folder"
+    for kind in FOUND:
+        pairs._fits.value = kind
+        assert pairs.visible == []
+
+
+def test_little_is_said_of_next_to_nothing(model, tmp_path):
+    one = Corpus("one", (), (), tweets(4)[:1])
+    pairs = inspect_pairs(model, one, k=1, progress=False, tags=tmp_path / "t.json")
+    assert pairs.mined == [] and "nan" not in pairs.describe()
+    pairs._own.value = True
+    assert pairs.mined == [one.test[0].id] and "nan" not in pairs.describe()
+    for k in (0, -1):
+        with pytest.raises(ConfigError, match=f"k is {k}, but at least one image"):
+            inspect_pairs(model, one, k=k, progress=False)
+
+
+def test_a_long_search_leaves_the_rest_of_a_files_name(pairs):
+    pairs._search.value = "x" * 300
+    name, _ = pairs._downloads["csv"].make()
+    assert name.startswith("model-tinytweets") and name.endswith(f"-test-k3-{'x' * 30}.csv")
 
 
 class _Task:

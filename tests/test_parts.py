@@ -74,6 +74,8 @@ def test_a_download_arrives_whole_in_parts_that_a_server_lets_through(size, monk
         ("é 1.csv", "é-1.csv"),
         ("\0", "file"),
         ("x" * 300 + ".csv", "x" * 116 + ".csv"),
+        ("x" * 9 + "-.hidden" + "x" * 113, "hidden" + "x" * 113),
+        ("漢" * 300 + ".csv", "漢" * 78 + ".csv"),  # a file system takes 255 bytes
     ],
 )
 def test_names_of_files_are_such_that_every_system_takes_them(name, there):
@@ -192,6 +194,10 @@ def test_what_cannot_be_played(shell):
         play(told)
     with pytest.raises(ConfigError, match="slope cannot start with 3"):
         play(told, slope=(1, 2), start={"slope": 3})
+    with pytest.raises(ConfigError, match="nothing to choose for slop; start with slope"):
+        play(told, slope=(1, 2), start={"slop": 2})
+    with pytest.raises(ConfigError, match="no values for slope"):
+        play(told, slope=())
 
 
 # ---- pictures ----

@@ -373,6 +373,7 @@ def test_mining_can_be_given_up_and_nothing_that_is_shown_changes(swap, monkeypa
         swap.post.value = 4  # waits for what is mined
         swap.pick("1")
         assert swap.working and swap.view.value == before and swap.words.value == " ".join(swap.tweets[3].words)
+        assert swap._word is None, "that was a word of the post before"
         swap.cancel()
         await asyncio.sleep(0.01)
         assert not swap.working and (swap.image.value, swap.post.value) == ("blank", 1) and swap.view.value == before
@@ -387,6 +388,27 @@ def test_mining_can_be_given_up_and_nothing_that_is_shown_changes(swap, monkeypa
         assert "picture “mined”" in swap.view.value and f"Post {swap.tweets[2].id} " in swap.view.value
 
     asyncio.run(use())
+
+
+def test_a_photo_that_is_given_up_leaves_the_one_that_is_shown(swap, monkeypatch):
+    first, second = encoded(picture(1)), encoded(picture(2))
+    kinds = list(swap.image.options)
+
+    async def give_up():
+        monkeypatch.setattr("mgips.lab.widgets.base.asked_on_the_page", lambda: True)
+        give(swap, second, "second.png")
+        await asyncio.sleep(0)
+        swap.cancel()
+        monkeypatch.undo()
+
+    before = swap.view.value
+    asyncio.run(give_up())
+    assert list(swap.image.options) == kinds and swap.image.value == "own" and swap.view.value == before
+    give(swap, first, "first.png")
+    before = swap.view.value
+    asyncio.run(give_up())
+    swap.redraw()
+    assert swap.image.value == "upload" and swap.view.value == before and "first.png" in before
 
 
 def test_of_many_quick_changes_the_last_one_is_shown_and_few_others_are_computed(swap, monkeypatch):

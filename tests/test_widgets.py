@@ -707,6 +707,17 @@ def test_long_text_is_cut_to_its_place():
     assert fitted("short", 3, 8) == "short"
     cut = fitted("W" * 200, 2, 8)
     assert cut.endswith("…") and 1.7 < text_width(cut, 8) <= 2
+    assert fitted("i" * 200, 20, 8) == "i" * 200 and fitted("", 2, 8) == "" and fitted("W", -1, 8) == "…"
+
+
+def test_of_a_whole_book_only_what_may_fit_is_laid_out(monkeypatch):
+    seen = []
+    wide = lambda text, points: seen.append(len(text)) or text_width(text, points)  # noqa: E731
+    monkeypatch.setattr("mgips.lab.figures.text.text_width", wide)
+    for letter in "Wi":
+        cut = fitted(letter * 10**6, 2, 8)
+        assert cut.endswith("…") and 1.7 < text_width(cut, 8) <= 2
+    assert max(seen) < 1000
 
 
 def test_an_inspector_without_a_picture_is_our_own_mistake():

@@ -64,6 +64,10 @@ ORDERS = {
 
 TAG_LENGTH = 40
 """Characters of a tag at most."""
+SEARCH_LENGTH = 30
+"""Characters of a search that the name of a file tells."""
+FOUND_ROWS = 1024
+"""Texts of a mined folder whose images stay in memory after they were shown."""
 
 
 # ---- where pictures come from ----
@@ -288,7 +292,8 @@ class Filter:
         names = ("prediction", "type", "image", "seen", "found", "tag")
         set_ones = [value for name in names if (value := getattr(self, name)) != ANY]
         set_ones += [] if self.least is None else [f"from{self.least:g}"]
-        return [*set_ones, *([self.search] if self.search else []), *([] if self.mines is None else ["hub"])]
+        set_ones += [self.search[:SEARCH_LENGTH]] if self.search else []
+        return [*set_ones, *([] if self.mines is None else ["hub"])]
 
 
 class MinedPosts:
@@ -371,6 +376,8 @@ class MinedPosts:
             mined = self._whole[[place]]
         else:
             if place not in self._found:
+                if len(self._found) >= FOUND_ROWS:
+                    del self._found[next(iter(self._found))]
                 self._found[place] = self.pictures.mining[[place]]
             mined = self._found[place]
         own = self.pictures.source.own
@@ -480,7 +487,7 @@ class MinedPosts:
         passing = [kinds <= self.kinds[place] and needle in text for place, text in enumerate(self._texts)]
         keep = torch.tensor(passing)
         if chosen.found != ANY:
-            keep &= torch.tensor(self.fitting(k)) == (chosen.found == FOUND[0])
+            keep &= (torch.tensor(self.fitting(k)) == (chosen.found == FOUND[0])) & self.knows_truth
         if chosen.least is not None:
             keep &= self.values("best score", k) >= chosen.least
         if chosen.mines is not None:
@@ -533,8 +540,8 @@ class MinedPosts:
         elif self.knows_truth:
             fits = [bool(self.relevant(self.tweets[i], other)) for i, other in _pairs(index)]
             lines.append(f"Of the {len(fits):,} pairs {_share(fits)} truly fit")
-        if self.pictures.source.own:
-            found, chance = split_hubs(index, candidates)
+        found, chance = split_hubs(index, candidates) if self.pictures.source.own else (None, None)
+        if found is not None and chance is not None and not math.isnan(chance.top_ten):  # of a handful nothing is said
             top = f"the ten most mined images fill {found.top_ten:.0%} of all places (chance {chance.top_ten:.0%})"
             skewness = f"skewness of N_k {found.skewness:.1f} (chance {chance.skewness:.1f})"
             lines.append(f"Hubs, K = {k}: {top}, {skewness}")
@@ -766,11 +773,12 @@ class Tags:
         """Give a post a tag.
 
         Raises:
-            ConfigError: a tag without letters, too long a one, or one that no file should hold.
+            ConfigError: a tag without letters, too long a one, one that no file should hold, or a name of the tag filter's.
             DataError: the file is damaged, or cannot be written.
         """
         tag = " ".join(tag.split())
-        if not tag or len(tag) > TAG_LENGTH or any(unicodedata.category(c) in ("Cc", "Cs") for c in tag):
+        odd = tag in ("", ANY, UNTAGGED) or any(unicodedata.category(c) in ("Cc", "Cs") for c in tag)
+        if odd or len(tag) > TAG_LENGTH:
             raise ConfigError(f"A tag is a word or some, of at most {TAG_LENGTH} characters; {tag[:60]!r} is not.")
         self._change(id, lambda tags: tags if tag in tags else [*tags, tag])
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 test.add_marker(pytest.mark.skip(reason="no Chromium: apt install chromium, or set BROWSER_PATH"))
 
 
+@pytest.fixture(autouse=True)
+def _times(request):
+    """Puts what `timed` has measured into the test's report, which a worker process sends on."""
+    yield
+    request.node.user_properties += [("timed", (name, seconds)) for name, all_ in TIMES.items() for seconds in all_]
+    TIMES.clear()
+
+
 def pytest_terminal_summary(terminalreporter) -> None:
     """The medians of what `timed` has measured."""
-    for name, seconds in sorted(TIMES.items()):
+    found = defaultdict(list)
+    for report in terminalreporter.getreports(""):
+        if report.when == "teardown":
+            for kind, told in report.user_properties:
+                if kind == "timed":
+                    found[told[0]].append(told[1])
+    for name, seconds in sorted(found.items()):
         middle = sorted(seconds)[len(seconds) // 2]
         terminalreporter.write_line(f"{name}: median of {len(seconds)}: {1000 * middle:,.0f} ms from action to page")
 

@@ -53,13 +53,19 @@ def text_width(text: str, points: float) -> float:
     return font.get_width_height()[0] / 64 / 720
 
 
+NARROW = 1000
+"""More letters of one point than fit into an inch: of the narrowest, 260 do."""
+
+
 def fitted(text: str, inches: float, points: float) -> str:
     """A printable text at most `inches` wide, with … in place of what was cut off."""
-    text, inches = printable(text), 0.96 * inches  # a figure's resolution rounds every letter
-    if text_width(text, points) <= inches:
-        return text
-    fit = bisect_right(range(1, len(text)), inches, key=lambda letters: text_width(text[:letters] + "…", points))
-    return text[:fit].rstrip() + "…"
+    inches *= 0.96  # a figure's resolution rounds every letter
+    most = int(min(len(text), max(1, NARROW * inches / points)))  # to lay out a whole book takes seconds
+    line = printable(text[:most])
+    if most == len(text) and text_width(line, points) <= inches:
+        return line
+    fit = bisect_right(range(1, len(line)), inches, key=lambda letters: text_width(line[:letters] + "…", points))
+    return line[:fit].rstrip() + "…"
 
 
 def flow(widths: Sequence[float], gaps: Sequence[float], room: float) -> list[tuple[float, int]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,7 @@ from mgips.lab.widgets.base import (
     post_slider,
     slider,
 )
-from mgips.lab.widgets.html import GOOD, INK, PALE, Thumbnails, marked, render, shortened, smaller, tinted
+from mgips.lab.widgets.html import GOOD, INK, PALE, Thumbnails, marked, render, shortened, smaller, thumbnail, tinted
 from mgips.lab.widgets.parts import Field, Photo, View, file_name
 from mgips.mining import K_MAX, MINES_NOTHING, MinedFolder, mine_dataset
 from mgips.model.mgips import MGIPS
@@ -112,12 +113,14 @@ def inspect_pairs(
         tags: the file of the tags; by default one in the run's folder, or in the current one, named by corpus and split.
 
     Raises:
-        ConfigError: a model that mines nothing, no such split or an empty one, a K that the split cannot fill, a
+        ConfigError: a model that mines nothing, no such split or an empty one, a K below 1 or that the split cannot fill, a
             pool for a model that does not read or that other weights have built, a mined folder of as many texts as
             another split has, or a folder of pictures that is not there or empty.
         DataError: a mined folder that is not there, not finished or damaged; or tags that cannot be read.
         RunError: a folder or name without a model.
     """
+    if k is not None and k < 1:
+        raise ConfigError(f"k is {k}, but at least one image has to be shown; choose k from 1 on.")
     first, folder, batch_size = _prepared(model_or_run, corpus, split, k, k_max, progress, pool, mined)
     sides = [first]
     if other is not None:
@@ -217,7 +220,7 @@ class PairInspector(Inspector):
         self._sources = pools if pools is not None and self.sides[0].model is not None else {SPLIT: self._source}
         self._shots = {SPLIT: Thumbnails(self.tweets)}
         self._at, self._mines = 0, None
-        self._photo: Image.Image | None = None
+        self._photo: Picture | None = None
         self._yours: list[Row] | None = None
         self._history: list[tuple[str, int, list[Row] | None, int | None]] = []
         self._lines: dict[tuple[int, bool, str], list[str]] = {}
@@ -494,7 +497,7 @@ class PairInspector(Inspector):
         return self._thumbnails(other)
 
     def _own_shot(self, row: Row) -> tuple[bytes, str]:
-        return self._shots[YOURS](0) if row.place is None else self._shots[SPLIT](row.place)
+        return thumbnail(row.tweet) if row.place is None else self._shots[SPLIT](row.place)
 
     def _gold(self, row: Row) -> list[Span]:
         return [] if row.place is None else self.sides[0].gold[row.place]
@@ -609,6 +612,11 @@ class PairInspector(Inspector):
         return self._right, self._type, self._image, self._seen, self._fits, self._tag
 
     @property
+    def _settings(self) -> tuple[Any, ...]:
+        """The controls that say what is shown, but for the pool."""
+        return self._view, self._k, self._own, self._order, *self._filters, self._least, self._search, self._position
+
+    @property
     def _chosen(self) -> Filter:
         """What the controls ask for.
 
@@ -618,6 +626,8 @@ class PairInspector(Inspector):
         least = self._least.value.strip().replace(",", ".")
         try:
             least = float(least) if least else None
+            if least is not None and not math.isfinite(least):
+                raise ValueError
         except ValueError:
             raise ConfigError(
                 f"“Score ≥” is {self._least.value!r}; give a number such as 0.5, or leave it empty."
@@ -685,6 +695,8 @@ class PairInspector(Inspector):
         view, self._at, self._yours, self._mines = self._history.pop()
         with self.setting():
             self._view.value = view
+            if self._yours is not None:
+                self._text.value, self._photo = self._yours[0].tweet.text, self._yours[0].tweet.image
         at = self._at
         self._filter()
         if self._at != at:
@@ -698,21 +710,24 @@ class PairInspector(Inspector):
         self._draw()
 
     def _picked(self, what: str) -> None:
-        kind, _, number = what.partition(" ")
-        place = int(number)
+        kind, _, rest = what.partition(" ")
+        if kind == "untag" and self.tags is not None:
+            self.tags.remove(self.selected.id, rest)  # by its name: a second click takes no other tag away
+            self._tags_changed()
+            return
+        place = int(rest)
         if kind == "post" and place == self._at and self._view.value == POST and self._yours is None:
             self.back()
         elif kind == "post":
             self._open(place)
         elif kind == "yours":
             self.back()
-        elif kind == "untag" and self.tags is not None:
-            self.tags.remove(self.selected.id, self.tags.of(self.selected.id)[place])
-            self._tags_changed()
         elif kind == "unphoto":
             self._photo = None
             self._mine_yours()
-        elif kind == "hub" and place == self._mines:
+        elif kind == "hub" and place == self._mines and self._view.value == GRID:
+            while len(self._history) > 1 and self._history[-1][-1] == place:  # posts that were opened among these
+                self._history.pop()
             self.back()
         elif kind == "hub":
             self._remember()
@@ -734,7 +749,7 @@ class PairInspector(Inspector):
         def then() -> None:
             self._use(found)
 
-        self.work(f"mining from the pool “{source.name}”", steps(), then)
+        super().work(f"mining from the pool “{source.name}”", steps(), then)
 
     def _use(self, found: Sequence[Pictures]) -> None:
         for side, pictures in zip(self.sides, found, strict=True):
@@ -745,9 +760,24 @@ class PairInspector(Inspector):
         if yours is not None:
             self._mine_post(yours[0].tweet, remember=False)
 
+    def work(self, what: str, steps: Iterable[float], then: Callable[[], None]) -> None:
+        """As in every inspector; a pool that is being mined is given up."""
+        with self.setting():
+            self._pool.value = self._source.name
+        super().work(what, steps, then)
+
     def undo(self) -> None:
         """Put the controls back to what is shown."""
+        values, pictures, self._visible, self._at, self._yours, self._mines = self._shown
+        for side, shown in zip(self.sides, pictures, strict=True):
+            if side.pictures is not shown:
+                side.use(shown)
+            side.own_too = values[self._own]
         with self.setting():
+            self._position.max = max(1, len(self._visible))
+            for setting, value in values.items():
+                if setting is not self._tag or value in self._tag.options:
+                    setting.value = value
             self._pool.value = self._source.name
 
     # ---- a post of one's own ----
@@ -786,7 +816,7 @@ class PairInspector(Inspector):
         def then() -> None:
             if remember:
                 self._remember()
-            self._yours, self._shots[YOURS] = rows, Thumbnails([tweet])
+            self._yours = rows
             with self.setting():
                 self._view.value = POST
             self._draw()
@@ -807,8 +837,9 @@ class PairInspector(Inspector):
         self._tags_changed()
 
     def _tags_changed(self) -> None:
+        filtered = self._tag.value != ANY
         self._offer_tags()
-        if self._tag.value != ANY:
+        if filtered:
             kept = self._at  # the shown post stays, even where it no longer passes
             self._filter()
             self._at = kept
@@ -828,8 +859,12 @@ class PairInspector(Inspector):
     def _draw(self) -> None:
         """Fill the page. Many thumbnails are made first, beside the kernel's other work."""
         if self.tags is not None:
+            tag = self._tag.value
             self.tags.refresh()
             self._offer_tags()
+            if self._tag.value != tag:  # nobody has it any more
+                self._filter()
+                return
         wanted = [(shots, place) for shots, place in self._needed() if place not in shots]
         if len(wanted) <= MANY:
             self._fill()
@@ -870,7 +905,10 @@ class PairInspector(Inspector):
             self._back.disabled = not self._history
         self._main.value = value
         self._say()
-        if self._lines_key(self.k) not in self._lines:  # the page is there already
+        values = {setting: setting.value for setting in self._settings}
+        self._shown = values, [side.pictures for side in self.sides], self._visible, self._at, self._yours, self._mines
+        mining = self._pool.value != self._source.name  # another pool, which goes on, and is summed up when it is there
+        if self._lines_key(self.k) not in self._lines and not mining:
             self.work("summing up the split", self._summing(self.k), self._say)
 
     def _say(self, note: str = "") -> None:
@@ -907,7 +945,7 @@ class PairInspector(Inspector):
         rows = self._rows
         pick = ("yours 0" if self._yours is not None else f"post {self._at}") if self._history else ""
         post = self._post(rows, pick, removable=True)
-        photo = self._yours is not None and self._photo is not None
+        photo = self._yours is not None and rows[0].tweet.image is not None
         return render("pairs_post", post=post, sides=self._side_views(rows, opens=True), photo=photo)
 
     def _post(self, rows: Sequence[Row], pick: str = "", removable: bool = False) -> Markup:

@@ -214,12 +214,13 @@ function download(model, el) {
     button.title = model.get("tooltip");
     button.disabled = model.get("disabled");
   };
-  let name = "", parts = [];
+  let name = "", parts = [], have = 0;
   button.addEventListener("click", () => model.send({ press: true }));
   model.on("msg:custom", (message, buffers) => {
-    if (message.at === 0) [name, parts] = [message.name, []];
+    if (message.at === 0) [name, parts, have] = [message.name, [], 0];
+    if (message.at !== have) return;  // asked for before the button was pressed again
     parts.push(buffers[0]);
-    const next = message.at + buffers[0].byteLength;
+    const next = have += buffers[0].byteLength;
     if (next < message.of) {
       button.textContent = `${model.get("description")} … ${Math.round((100 * next) / message.of)} %`;
       setTimeout(() => model.send({ next }), PAUSE);

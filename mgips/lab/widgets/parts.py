@@ -194,9 +194,10 @@ class Download(Part):
 
 
 def file_name(name: str) -> str:
-    """A name that every file system takes: other characters become a hyphen.
+    """A name that every file system takes: other characters become a hyphen, and of a long one the end is kept.
 
     >>> file_name("tweets 2017/test, wrong.csv")
     'tweets-2017-test-wrong.csv'
     """
-    return re.sub(r"[^\w.+=]+", "-", name).strip("-.")[-120:] or "file"
+    name = re.sub(r"[^\w.+=]+", "-", name)[-120:]
+    return name.encode()[-240:].decode(errors="ignore").strip("-.") or "file"  # most take 255 bytes

@@ -28,11 +28,13 @@ class Play(Inspector):
             choices: for each argument the values to choose from, in order, on a slider; or a text, to be typed over.
 
         Raises:
-            ConfigError: no choice, or a start that is none of the values.
+            ConfigError: no choice, one without values, or a start that is none of the values or of no argument.
         """
         super().__init__("mgips-play")
         if not choices:
             raise ConfigError("There is nothing to turn; name an argument of the function and its values.")
+        if unknown := ", ".join(set(start or {}) - set(choices)):
+            raise ConfigError(f"There is nothing to choose for {unknown}; start with {', '.join(choices)}.")
         self.function = function
         self._choices: dict[str, Sequence[Any]] = {}
         self._controls: dict[str, Any] = {}
@@ -44,6 +46,8 @@ class Play(Inspector):
                 )
                 continue
             values = list(choice)
+            if not values:
+                raise ConfigError(f"There are no values for {name}; give at least one.")
             first = (start or {}).get(name, values[0])
             if first not in values:
                 raise ConfigError(f"{name} cannot start with {first!r}; choose one of its values.")

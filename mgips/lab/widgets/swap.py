@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -158,8 +159,8 @@ class SwapInspector(ModelInspector):
         typed = {"description": "Words", "continuous_update": False, "tooltip": tooltip}
         self.words = control(widgets.Text, "words", "min(760px, 80%)", "60px", **typed)
         self.reset = control(Button, "reset", "auto", press=self.guard(self._reset), description="Reset the words")
-        self._shown: tuple[int, str, tuple[str, ...] | None] = (0, OWN, None)
-        """The post, the kind of picture and the typed words of what is shown."""
+        self._shown: tuple[int, str, tuple[str, ...] | None, Any] = (0, OWN, None, None)
+        """The post, the kind of picture, the typed words and the uploaded photo of what is shown."""
         self.on_change(self.redraw, self.post, self.image)
         self.on_change(self._edit, self.words)
         self.arrange([self.post, self.image, self.upload], [self.words, self.reset], self.view)
@@ -253,22 +254,28 @@ class SwapInspector(ModelInspector):
 
     def _show(self) -> None:
         place = self.post.value - 1
-        self._shown = place, self.image.value, self._edits.get(place)
+        self._shown = place, self.image.value, self._edits.get(place), self._photo
         self.view.value = self.as_html()
 
     def undo(self) -> None:
-        """Back to the post, the kind of picture and the words that are shown."""
-        place, kind, words = self._shown
+        """Back to the post, the picture and the words that are shown."""
+        place, kind, words, photo = self._shown
         self._edits.pop(place, None)
         if words is not None:
             self._edits[place] = words
         with self.setting():
+            if photo is not self._photo:
+                self._photo = photo
+                self._answer.cache_clear()
+                self.image.options = [*self._kinds, UPLOAD] if photo is not None else self._kinds
             self.post.value, self.image.value = place + 1, kind
             self.adapt()
 
     def pick(self, what: str) -> None:
         """Choose a word, or no longer."""
-        place = int(what)
+        place, words = int(what), self._edits.get(self.post.value - 1)
+        if (self._shown[0], self._shown[2]) != (self.post.value - 1, words):
+            return  # it stands in a post, or in words, that are about to go
         self._word = None if self._word == place else place
         if not self.working:  # otherwise it is shown with what is being computed
             self._show()
