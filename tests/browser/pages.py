@@ -121,13 +121,13 @@ def inside(page, inspector) -> None:
     texts = inspector.locator(".widget-html-content, .widget-readout, .mgips-part-view")
     cut = texts.evaluate_all("all => all.filter(n => n.scrollWidth > n.clientWidth + 1).map(n => n.innerText)")
     assert not cut
-    boxes = [
-        box.bounding_box()
-        for box in inspector.locator(
-            ".widget-dropdown, .mgips-part-range, .widget-button, .widget-text, .widget-textarea, img"
-        ).all()
-        if box.is_visible()
-    ]
+    # all at once: a redraw between two questions would take away what the second one asks for
+    boxes = inspector.locator(
+        ".widget-dropdown, .mgips-part-range, .mgips-part-field, .widget-button, .widget-text, img"
+    ).evaluate_all(
+        """all => all.filter(n => n.checkVisibility()).map(n => n.getBoundingClientRect())
+            .map(box => ({x: box.x, y: box.y, width: box.width, height: box.height}))"""
+    )
     wide = page.viewport_size["width"]
     assert boxes and all(box["x"] + box["width"] <= wide for box in boxes)
     for i, a in enumerate(boxes):

@@ -70,5 +70,5 @@ def test_opening_it_changes_nothing_and_every_picture_has_a_description(opened, 
     page = opened(name, run=False)
     page.wait_for_timeout(1500)
     assert not page.evaluate("window.jupyterapp.shell.currentWidget.context.model.dirty")
-    pictures = page.locator(".jp-OutputArea-output img")
+    pictures = page.locator(".jp-OutputArea-output:not(.js-plotly-plot) img")
     assert pictures.evaluate_all("all => all.filter(picture => picture.alt.length < 15).length") == 0
