@@ -26,7 +26,7 @@ from transformers import (
     XLMRobertaModel,
 )
 
-from mgips.config import VARIANTS, ModelConfig, preset
+from mgips.config import CAPTIONS, VARIANTS, ModelConfig, preset
 from mgips.data.batch import Batch, TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.lab.grids import Row, find_grid
@@ -126,6 +126,18 @@ def variant_model(name: str) -> MGIPS:
     """A small model of a variant or of one of the other settings above, in evaluation mode."""
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
     return tiny_model(**{key: value for key, value in MODELS[name].items() if key in fields})
+
+
+def captioned() -> tuple[Tweet, ...]:
+    """Posts with captions: odd ones, one missing, one longer than is read."""
+    said = ("a man", "two women", "", "a dog in a boat", "<b>bold</b>", "a man " * 30)
+    return tuple(dataclasses.replace(t, caption=said[i % 6]) for i, t in enumerate(tweets(12)))
+
+
+def caption_model(variant: str) -> MGIPS:
+    """A random model of a variant that reads these captions."""
+    config = dataclasses.replace(variant_model(variant).config, image_encoder=CAPTIONS)
+    return MGIPS.build(config, captioned(), seed=0).eval()
 
 
 def save_text_checkpoint(folder: Path, family: str = "bert", **changes) -> Path:

@@ -8,10 +8,18 @@ import unicodedata
 import numpy as np
 import pytest
 import torch
-from builders import assert_apart_on_the_page, picture, structure, tiny_model, tweets, variant_model
+from builders import (
+    assert_apart_on_the_page,
+    caption_model,
+    captioned,
+    picture,
+    structure,
+    tiny_model,
+    tweets,
+    variant_model,
+)
 from PIL import Image
 
-from mgips.config import CAPTIONS
 from mgips.data.corpus import Corpus, Tweet
 from mgips.errors import ConfigError
 from mgips.lab.figures.text import printable, text_width
@@ -204,16 +212,6 @@ def test_towers_without_mutual_attention_attend_to_themselves():
     assert inspector.shares().picture == 0
     inspector.direction.value = PICTURE
     assert inspector.shares().picture == pytest.approx(1, abs=1e-5) and inspector.error.value == ""
-
-
-def captioned() -> tuple[Tweet, ...]:
-    said = ("a man", "two women", "", "a dog in a boat", "<b>bold</b>", "a man " * 30)
-    return tuple(dataclasses.replace(t, caption=said[i % 6]) for i, t in enumerate(tweets(12)))
-
-
-def caption_model(variant: str) -> MGIPS:
-    config = dataclasses.replace(variant_model(variant).config, image_encoder=CAPTIONS)
-    return MGIPS.build(config, captioned(), seed=0).eval()
 
 
 def test_attention_over_a_caption_is_the_models_own():

@@ -14,13 +14,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from builders import HOSTILE, assert_apart_on_the_page, picture, structure, tiny_model, tweets, variant_model
+from builders import (
+    HOSTILE,
+    assert_apart_on_the_page,
+    caption_model,
+    captioned,
+    picture,
+    structure,
+    tiny_model,
+    tweets,
+    variant_model,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from seqeval.metrics.sequence_labeling import get_entities
 
-from mgips.config import CAPTIONS
 from mgips.data.batch import TweetDataset
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.spans import Span
@@ -35,7 +44,6 @@ from mgips.lab.widgets.base import FALLBACK_BYTES, Button, Hit, Inspector, Page,
 from mgips.lab.widgets.html import Thumbnails, clean, render, thumbnail, tinted
 from mgips.lab.widgets.pairs import PairInspector
 from mgips.mining import by_time, contrast_vectors, mine_dataset, mine_split
-from mgips.model.mgips import MGIPS
 from mgips.model.shipped import shipped
 from mgips.run import Run
 from mgips.tags import TAG
@@ -257,16 +265,6 @@ def test_names_of_shipped_models_are_taken(days):
 
 
 # ---- captions in place of pictures ----
-
-
-def captioned() -> tuple[Tweet, ...]:
-    said = ("a man", "two women", "", "a dog in a boat", "<b>bold</b>", "a man " * 30)
-    return tuple(dataclasses.replace(t, caption=said[i % 6]) for i, t in enumerate(tweets(12)))
-
-
-def caption_model(variant: str) -> MGIPS:
-    config = dataclasses.replace(variant_model(variant).config, image_encoder=CAPTIONS)
-    return MGIPS.build(config, captioned(), seed=0).eval()
 
 
 @pytest.mark.parametrize("variant", ["full", "reads"])
