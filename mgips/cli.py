@@ -1,4 +1,4 @@
-"""`python -m mgips train | evaluate | probe | predict | inspect | export | pool | mine | sweep | audit | split | crops | doctor | demo`.
+"""`python -m mgips train | evaluate | probe | predict | inspect | explorer | export | pool | mine | sweep | audit | split | crops | doctor | demo`.
 
 The options of `train` are the fields of ModelConfig and TrainConfig; a preset and a variant set their
 defaults. A user's mistake is printed as one sentence, with exit status 2.
@@ -338,6 +338,51 @@ class Inspect:
             print(f"Next: {shlex.join(['jupyter', 'lab', str(out)])}")
             return 0
         return subprocess.call([sys.executable, "-m", "jupyterlab", str(out)])
+
+
+@dataclass(kw_only=True)
+class Explorer(Posts):
+    """Build a page on which a reader changes a post and watches the model answer, with nothing installed.
+
+    It holds the models and one day of posts; everything is computed in the browser. Prints where it is and how large.
+    """
+
+    runs: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[RUN …]", help=f"One to three to compare, each {MODEL}."),
+    ] = (Path("tiny-text"), Path("tiny-full"), Path("tiny-reads"))
+    day: Annotated[str | None, tyro.conf.arg(metavar="GROUP")] = None
+    """Which day's posts (`group`); otherwise the day with the clearest post that only a picture decides."""
+    out: Annotated[Path, tyro.conf.arg(metavar="FOLDER")] = Path("explorer")
+    """Where the files for a web server go."""
+    single: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Write one HTML file instead, which opens from the disk without a server."""
+
+    def __call__(self) -> int:
+        from mgips.lab.explorer.build import named, page
+
+        if self.single is not None and self.single.suffix != ".html":
+            raise ConfigError(
+                f"{self.single} is not a page's name; it must end in .html, as {self.single.name}.html does."
+            )
+        if not self.runs:
+            raise ConfigError("Name a RUN, or leave the models of the package.")
+        _, corpus = load(self.runs[0], self.corpus, self.root)
+        posts = corpus.splits[self.split]
+        if not posts:
+            raise ConfigError(f"The {self.split} split of {corpus.name} has no posts; name another with --split.")
+        for run in self.runs:
+            tell_of(run, corpus)
+        made = page(named([load_model(run) for run in self.runs]), posts, self.day)
+        if self.single is not None:
+            size, place = made.write_single(self.single), self.single
+        else:
+            size, place = made.write(self.out), self.out
+        print(f"The page, {size / 1e6:.1f} MB: {place}")
+        if self.single is None:
+            print(f"Next: {shlex.join(['python', '-m', 'http.server', '--directory', str(self.out)])}")
+        return 0
 
 
 @dataclass(kw_only=True)
@@ -743,7 +788,23 @@ def train_defaults(arguments: list[str]) -> Train:
 
 
 COMMANDS: dict[type, Any] = dict.fromkeys(
-    (Train, Evaluate, Probe, Predict, Inspect, Export, PoolOf, Mine, Sweep, Audit, Split, Crops, Doctor, Demo),
+    (
+        Train,
+        Evaluate,
+        Probe,
+        Predict,
+        Inspect,
+        Explorer,
+        Export,
+        PoolOf,
+        Mine,
+        Sweep,
+        Audit,
+        Split,
+        Crops,
+        Doctor,
+        Demo,
+    ),
     tyro.MISSING_NONPROP,
 )
 

@@ -128,7 +128,7 @@ def test_the_tree_names_no_machine_and_no_registry():
     path = re.compile(r"(?<![\w.])/(?:home|root|tmp|work|Users)/[\w.-]+|--index-url|--extra-index")
     for name in listed.splitlines():
         if (
-            name.endswith((".png", ".svg", ".safetensors"))
+            name.endswith((".png", ".svg", ".webp", ".safetensors"))
             or name == "tests/test_project.py"
             or not (ROOT / name).exists()
         ):

@@ -11,6 +11,7 @@ where there is no kernel.
 """
 
 from mgips.lab.widgets.attention import AttentionInspector, inspect_attention
+from mgips.lab.widgets.explore import Explorer, explore
 from mgips.lab.widgets.mge import MGEInspector, inspect_mge
 from mgips.lab.widgets.pairs import PairInspector, inspect_pairs
 from mgips.lab.widgets.play import Play, play
@@ -20,12 +21,14 @@ from mgips.lab.widgets.tsne import TSNEInspector, inspect_tsne
 
 __all__ = [
     "AttentionInspector",
+    "Explorer",
     "MGEInspector",
     "PairInspector",
     "Play",
     "StepPanel",
     "SwapInspector",
     "TSNEInspector",
+    "explore",
     "inspect_attention",
     "inspect_mge",
     "inspect_pairs",
