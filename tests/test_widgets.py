@@ -504,7 +504,7 @@ def test_no_text_becomes_part_of_a_page(texts):
         yield render("error", message=message)
         yield render("status", message=message)
         hits = [Hit(pick, note, title, 0, 0, 1, 1, pressed) for pick, pressed in ((word, True), (kind, False))]
-        yield render("picture", picture=png, alt=message, groups={title: hits}, area=caption)
+        yield render("picture", picture=png, alt=message, groups={title: hits})
         yield render("place", what=title, place=id, visible=2, count=3, notes=[note], summary=[message])
 
     png, letters = b"\x89PNG", "αβγδεζηθι"  # no page holds them otherwise

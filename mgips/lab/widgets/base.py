@@ -32,7 +32,7 @@ from mgips.errors import ConfigError, MGIPSError
 from mgips.lab.figures import as_png, show_png, style
 from mgips.lab.figures.text import fitted, flow, printable, text_width
 from mgips.lab.widgets.html import render
-from mgips.lab.widgets.parts import Download, Range, View
+from mgips.lab.widgets.parts import Range, View
 from mgips.model.mgips import MGIPS, READS_NOTHING, Output
 from mgips.model.pretrained import weights_hash
 from mgips.model.reading import Pool
@@ -93,11 +93,6 @@ def post_slider(count: int) -> Range:
     """A slider over posts, counted from 1."""
     tooltip = f"{USE_ARROWS} go from post to post"
     return slider("position", "330px", description="Post", tooltip=tooltip, min=1, max=count)
-
-
-def download(name: str, make: Callable[[], tuple[str, bytes] | None], description: str, tooltip: str = "") -> Download:
-    """A button that gives the reader the file that `make` makes: its name and content."""
-    return control(Download, name, make=make, description=description, tooltip=tooltip)
 
 
 def asked_on_the_page() -> bool:
@@ -269,8 +264,7 @@ class Inspector(widgets.VBox):
         groups: dict[str, list[Hit]] = {}
         for hit in hits:
             groups.setdefault(hit.group, []).append(hit)
-        area = figure.area if isinstance(figure, Page) else ""
-        return render("picture", picture=png(figure), alt=self.describe(), groups=groups, area=area)
+        return render("picture", picture=png(figure), alt=self.describe(), groups=groups)
 
     def leave(self) -> None:
         """Show what stays in a saved notebook: the picture of now."""
@@ -313,7 +307,7 @@ class ModelInspector(Inspector):
         self._forward = functools.lru_cache(16)(self._run)  # 12 x 12 heads of 40 + 148 positions: 20 MB a post
         self.post = post_slider(len(self.tweets))
         self.post.add_class("mgips-post")
-        self.view = control(View, "view", "100%", picked=self._picked, boxed=self._boxed)
+        self.view = control(View, "view", "100%", picked=self._picked)
         """The picture, and what can be picked on it."""
 
     @property
@@ -334,14 +328,8 @@ class ModelInspector(Inspector):
     def pick(self, what: str) -> None:
         """Do what a click on a place of the picture asks for: the `pick` of a `Page.hit`."""
 
-    def box(self, area: str, left: float, top: float, right: float, bottom: float) -> None:
-        """Do what a box drawn in the picture asks for, or a click beside all places, see `View`."""
-
     def _picked(self, what: str) -> None:
         self.guard(lambda: self.pick(what))()
-
-    def _boxed(self, area: str, *edges: float) -> None:
-        self.guard(lambda: self.box(area, *edges))()
 
     def adapt(self) -> None:
         """Make the controls fit the post and each other. Where they do, nothing changes."""
@@ -417,8 +405,6 @@ class Page(Figure):
         self.margin = margin
         self.hits: list[Hit] = []
         """The places that can be picked."""
-        self.area = ""
-        """Names the whole page as an area to draw boxes in, see `View`; "" for none."""
         text.update(x=margin / width, y=1 - top / height, ha="left", va="top")
         self.suptitle(fitted(title, width - 2 * margin, points), fontsize=points, parse_math=False, **text)
 

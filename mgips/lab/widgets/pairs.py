@@ -46,7 +46,6 @@ from mgips.lab.widgets.base import (
     Inspector,
     Page,
     control,
-    download,
     find,
     loaded,
     look,
@@ -56,7 +55,7 @@ from mgips.lab.widgets.base import (
     slider,
 )
 from mgips.lab.widgets.html import GOOD, INK, PALE, Thumbnails, marked, render, shortened, smaller, thumbnail, tinted
-from mgips.lab.widgets.parts import Field, Photo, View, file_name
+from mgips.lab.widgets.parts import Download, Field, Photo, View, file_name
 from mgips.mining import K_MAX, MINES_NOTHING, MinedFolder, mine_dataset
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
@@ -170,7 +169,7 @@ def _prepared(
         raise ConfigError(f"The {split} split of {corpus.name} is empty; there is nothing to inspect.")
     if data is None or data.tweets is not tweets:
         data = TweetDataset(tweets, model.batcher, progress)
-    candidates, kept = None, mined is None
+    candidates = None
     if mined is None:
         k = model.config.k if k is None else k
         candidates = data.has_image | (model.config.mine_missing and model.reader is None)
@@ -184,7 +183,7 @@ def _prepared(
                 f"{len(tweets):,}; name the corpus and the split that were mined."
             )
     read_from = pool_of(model, None if second and model.reader is None else pool, data)
-    predicted, read = predicted_and_read(model, data, read_from, weights=kept)
+    predicted, read = predicted_and_read(model, data, read_from, weights=mined is None)
     size = TrainConfig.batch_size
     if folder is not None and (folder / "run.json").exists():
         size = read_record(folder / "run.json").get("train", {}).get("batch_size", size)
@@ -547,10 +546,11 @@ class PairInspector(Inspector):
         tooltip = "Let the post's own image be one of the K, as the paper mines"
         self._own = control(widgets.Checkbox, "own-too", "auto", description="own among them", tooltip=tooltip)
         self._own.indent = False
-        files = (("csv", "CSV", self._csv, ""), ("png", "PNG", lambda: png(self.static()), "The contact sheet"))
+        passing = "All posts that pass the filters"
+        files = (("csv", "CSV", self._csv, passing), ("png", "PNG", lambda: png(self.static()), "The contact sheet"))
         files += (("html", "HTML", self._page, "The first 100 posts that pass the filters, in one file"),)
         self._downloads = {
-            kind: download(kind, self._file(kind, make), description, tooltip or "All posts that pass the filters")
+            kind: control(Download, kind, make=self._file(kind, make), description=description, tooltip=tooltip)
             for kind, description, make, tooltip in files
         }
 
