@@ -276,13 +276,21 @@ class Inspector(widgets.VBox):
         These are outputs of their own in front of the widget. On JupyterLab's pages a style in the second one hides
         both while the inspector lives, and hides the "model not found" that would otherwise stand in its place.
         """
-        from IPython.display import display
-
+        left = False
         with self.errors_shown():  # without the picture, the widget itself can still be shown
             self.leave()
-            display({"text/html": str(render("kept", kept=KEPT)), "text/plain": KEPT}, raw=True)
-        bundle: Any = super()._repr_mimebundle_()
-        display({**bundle, "text/plain": "(controls)"}, raw=True)
+            left = True
+        show_behind(super()._repr_mimebundle_(), left)
+
+
+def show_behind(bundle: Any, left: bool = True) -> None:
+    """Show a widget; where a picture was `left` in front of it, behind the sentence that stays with that picture."""
+    from IPython.display import display
+
+    if left:
+        display({"text/html": str(render("kept", kept=KEPT)), "text/plain": KEPT}, raw=True)
+    data = bundle[0] if isinstance(bundle, tuple) else bundle  # anywidget gives metadata too
+    display({**data, "text/plain": "(controls)"}, raw=True)
 
 
 class ModelInspector(Inspector):

@@ -12,8 +12,7 @@ from PIL import Image
 from mgips.data.corpus import Corpus, Tweet
 from mgips.lab.explorer.build import named, page, page_script, page_style
 from mgips.lab.figures import show_png
-from mgips.lab.widgets.base import KEPT, Inspected, loaded
-from mgips.lab.widgets.html import render
+from mgips.lab.widgets.base import Inspected, loaded, show_behind
 from mgips.lab.widgets.parts import CHUNK
 
 KEPT_SIDE = 480
@@ -46,17 +45,12 @@ class Explorer(anywidget.AnyWidget):
 
     def _ipython_display_(self, **_: Any) -> None:
         """Show the page, behind what a reader sees who has no kernel."""
-        from IPython.display import display
-
         with Image.open(io.BytesIO(self.data["pictures.webp"])) as sheet:
             file, small = io.BytesIO(), sheet.convert("RGB")
             small.thumbnail((KEPT_SIDE, KEPT_SIDE))
             small.quantize(64).save(file, "PNG", optimize=True)
         show_png(file.getvalue(), "The pictures of the posts that the explorer shows.")
-        display({"text/html": str(render("kept", kept=KEPT)), "text/plain": KEPT}, raw=True)
-        bundle: Any = super()._repr_mimebundle_()
-        bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-        display({**bundle, "text/plain": "(explorer)"}, raw=True)
+        show_behind(super()._repr_mimebundle_())
 
 
 def explore(
