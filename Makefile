@@ -5,7 +5,7 @@ CONSTRAINTS ?= -c constraints.txt
 BIN := .venv/bin
 READY := .venv/.installed
 
-.PHONY: help demo test test-fast test-browser soak fuzz lab notebooks figures weights bench lint clean
+.PHONY: help demo test test-fast test-browser soak fuzz lab notebooks site figures weights bench lint lint-js clean
 
 help:  ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 21
@@ -49,8 +49,12 @@ lab: $(READY)  ## open the notebooks in JupyterLab
 notebooks: $(READY)  ## execute the notebooks anew, and keep their outputs without what only this machine knows
 	$(BIN)/python .ci/notebooks.py
 
+site: $(READY)  ## the lessons, results and explorer as pages that need no server and no connection
+	$(BIN)/python .ci/site/build.py
+
 figures: $(READY)  ## draw figures/ anew
 	$(BIN)/python -m mgips.lab.figures figures
+	$(BIN)/python -m mgips explorer --out figures/explorer --lessons ../../notebooks
 
 weights: $(READY)  ## train the models that come with the package anew (mgips/weights)
 	$(BIN)/python -m mgips.lab.weights
@@ -61,6 +65,10 @@ bench: $(READY)  ## measure speed and waste, each as a ratio beside its goal
 lint: $(READY)  ## format, and repair what can be repaired
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
+
+lint-js:  ## types and format of the explorer's JavaScript; needs npm
+	npx --yes --package typescript@7.0.2 tsc --project .ci/explorer.json
+	npx --yes prettier@3.10.1 --print-width 120 --write mgips/lab/explorer/*.js
 
 clean:  ## remove the environment and the caches, and leave runs/ and data/ alone
 	rm -rf .venv .cache .pytest_cache .ruff_cache .hypothesis .benchmarks *.egg-info

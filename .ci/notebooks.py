@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -40,5 +41,6 @@ if __name__ == "__main__":
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ.pop("MGIPS_DATA", None)
     for path in map(Path, sys.argv[1:] or sorted(FOLDER.glob("*.ipynb"))):
-        print(path.name, flush=True)
+        started = time.monotonic()
         execute(path)
+        print(f"{path.name}: {time.monotonic() - started:.0f} seconds", flush=True)

@@ -131,6 +131,7 @@ class Evaluate(Posts):
     def __call__(self) -> int:
         from mgips.evaluate import score
         from mgips.model.mgips import READS_NOTHING
+        from mgips.run import recorded_corpus
 
         model, corpus = load(self.run, self.corpus, self.root)
         tweets = corpus.labelled(self.split)
@@ -358,9 +359,12 @@ class Explorer(Posts):
     """Where the files for a web server go."""
     single: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Write one HTML file instead, which opens from the disk without a server."""
+    lessons: Annotated[str | None, tyro.conf.arg(metavar="PLACE")] = None
+    """Where the course's notebooks are, as seen from the page; its boxes then link to them."""
 
     def __call__(self) -> int:
         from mgips.lab.explorer.build import named, page
+        from mgips.lab.lessons.contents import explained
 
         if self.single is not None and self.single.suffix != ".html":
             raise ConfigError(
@@ -374,7 +378,7 @@ class Explorer(Posts):
             raise ConfigError(f"The {self.split} split of {corpus.name} has no posts; name another with --split.")
         for run in self.runs:
             tell_of(run, corpus)
-        made = page(named([load_model(run) for run in self.runs]), posts, self.day)
+        made = page(named([load_model(run) for run in self.runs]), posts, self.day, explained(self.lessons))
         if self.single is not None:
             size, place = made.write_single(self.single), self.single
         else:
@@ -736,6 +740,7 @@ def load(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpu
 def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[MGIPS, Corpus, str]:
     """The same, with the name or place that the corpus has."""
     from mgips.data.load import load_corpus, loads_again, place_in
+    from mgips.run import recorded_corpus
 
     model = load_model(run)
     record = recorded_corpus(run) or {}
@@ -754,6 +759,8 @@ def load_with_place(run: Path, corpus: str | None, root: Path | None) -> tuple[M
 
 def tell_of(run: Path, corpus: Corpus) -> None:
     """Say on stderr what a number on this corpus rests on: that it is not the one trained on, and pictures that lack."""
+    from mgips.run import recorded_corpus
+
     trained_on, now = recorded_corpus(run), corpus.fingerprint()
     if trained_on and (before := trained_on.get("sha256")) != now:
         print(
@@ -763,16 +770,6 @@ def tell_of(run: Path, corpus: Corpus) -> None:
         )
     for note in corpus.notes if trained_on and [*corpus.notes] != trained_on.get("notes", [*corpus.notes]) else ():
         print(note, file=sys.stderr)
-
-
-def recorded_corpus(run: Path) -> dict[str, Any] | None:
-    """Name, place and hash of the corpus that a run or a model of the package was trained on; None where that is not recorded."""
-    from mgips.model.shipped import located
-    from mgips.run import read_record
-
-    records = (Path(located(run)) / name for name in ("run.json", "card.json"))
-    record = next((record for record in records if record.exists()), None)
-    return read_record(record).get("corpus") if record else None
 
 
 def train_defaults(arguments: list[str]) -> Train:

@@ -45,6 +45,7 @@ from mgips.files import hold, let_go, read_tensors, replacing, with_checksum
 from mgips.launch import several
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
+from mgips.model.shipped import located
 from mgips.version import __version__
 
 SAME_BITS = ("gradient_checkpointing", "log_every", "checkpoint_every", "num_workers", "tensorboard")
@@ -333,6 +334,14 @@ def set_rng(state: dict[str, Tensor]) -> None:
     torch.set_rng_state(state["cpu"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"])
+
+
+def recorded_corpus(run: str | Path) -> dict[str, Any] | None:
+    """Name, place and hash of the corpus that a run or a model of the package was trained on; None where that is not
+    recorded."""
+    records = (Path(located(run)) / name for name in ("run.json", "card.json"))
+    record = next((record for record in records if record.exists()), None)
+    return read_record(record).get("corpus") if record else None
 
 
 def read_record(path: Path) -> dict[str, Any]:

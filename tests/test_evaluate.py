@@ -20,6 +20,7 @@ from mgips.lab.stats import (
     flips,
     holm,
     paired_bootstrap,
+    rank_correlation,
     t_difference,
     t_interval,
     tweet_counts,
@@ -260,3 +261,34 @@ def test_what_is_concluded_of_a_row_depends_on_the_others():
     assert (alone["row"], table) == (0.03, {"row": 0.06, "clear": 0.0, "same": 1.0})
     assert concluded(row, alone["row"]) == "helps" and concluded(clear, table["clear"]) == "hurts"
     assert concluded(row, table["row"]) == "no detectable difference" and row.verdict == "helps"
+
+
+def spearman(x, y):
+    """By counting: a value's rank is how many are smaller, and half of the others that are equal."""
+    ranks = [[sum(b < a for b in of) + (sum(b == a for b in of) - 1) / 2 for a in of] for of in (x, y)]
+    away = [[rank - sum(of) / len(of) for rank in of] for of in ranks]
+    size = (sum(a * a for a in away[0]) * sum(b * b for b in away[1])) ** 0.5
+    return sum(a * b for a, b in zip(*away, strict=True)) / size if size else 0.0
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(-3, 3)), min_size=2, max_size=9))
+def test_rank_correlation_by_counting(pairs):
+    x, y = zip(*pairs, strict=True)
+    found = rank_correlation(x, y, draws=50)
+    assert found.value == pytest.approx(spearman(x, y)) and found.count == len(pairs)
+    assert -1 - 1e-9 <= found.low <= found.high <= 1 + 1e-9
+
+
+def test_a_rank_correlation_and_what_it_would_have_detected():
+    x, noise = np.arange(60.0), np.random.RandomState(1).rand(60)
+    assert rank_correlation(x, x**3).value == pytest.approx(1) and rank_correlation(x, -x).value == pytest.approx(-1)
+    found = rank_correlation(x, noise)
+    assert found.low < 0 < found.high and found.low < found.value < found.high
+    assert found == rank_correlation(x, noise) != rank_correlation(x, noise, seed=1)
+    assert found.detectable == Difference(found.value, found.low, found.high, 1.0).detectable
+    # The interval's half is 1.96 standard errors; 80 % power needs 1.96 + 0.84 of them.
+    assert found.detectable == pytest.approx(2.80 / 3.92 * (found.high - found.low), rel=1e-3)
+    for wrong in (([1.0], [2.0]), ([1.0, 2.0], [1.0])):
+        with pytest.raises(MGIPSError, match="two lists of one length"):
+            rank_correlation(*wrong)

@@ -17,6 +17,7 @@ from mgips.cli import main
 from mgips.errors import ConfigError, DataError
 from mgips.lab.explorer.build import Page, named, page, page_script, page_style
 from mgips.lab.figures import style
+from mgips.lab.lessons.contents import explained
 
 NAMES = ("tiny-text", "tiny-full", "tiny-reads")
 
@@ -191,11 +192,15 @@ def test_the_widget_holds_the_same_data(corpus, made):
 
 
 def test_the_page_among_the_figures_is_the_one_of_now():
-    """After a change of the page: `mgips explorer --out figures/explorer`."""
+    """After a change of the page: `make figures`, or its last line."""
     folder = Path(__file__).parents[1] / "figures" / "explorer"
     files = {file.relative_to(folder).as_posix(): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     data = {name.removeprefix("data/"): content for name, content in files.items() if name.startswith("data/")}
     assert Page(data).files() == files and sum(map(len, files.values())) < 4e6
     assert json.loads(data["posts.json"])["models"] == ["text only", "full", "reading"]
+    about = json.loads(data["page.json"])
+    assert about["lessons"] == explained("../../notebooks") and len(about["lessons"]) == 7
+    assert all((folder / lesson["href"]).exists() for lesson in about["lessons"].values())
+    assert set(about["lessons"]) <= set(re.findall(r'box\(\s*app,\s*"(\w+)"', files["page.js"].decode()))
     for model, name in zip(("text only", "full", "reading"), NAMES, strict=True):
         assert data[f"{model}/model.safetensors"] == building.pack({model: name}, mgips.load_corpus("tinytweets:train=1,dev=1,test=1").test).files[f"{model}/model.safetensors"]  # fmt: skip

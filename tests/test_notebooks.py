@@ -67,28 +67,7 @@ def test_nothing_is_wrong_with_it(notebook):
 def test_it_is_small_and_shows_pictures(notebook):
     assert notebook.stat().st_size < 1_500_000
     book = json.loads(notebook.read_text(encoding="utf-8"))
-    assert sum("image/png" in o.get("data", {}) for c in book["cells"] for o in c.get("outputs", [])) >= 2
-
-
-def test_it_keeps_the_pattern_of_a_lesson(notebook):
-    book = json.loads(notebook.read_text(encoding="utf-8"))
-    text = "\n".join("".join(cell["source"]) for cell in book["cells"])
-    first = "".join(book["cells"][0]["source"])
-    assert first.startswith(f"# {notebook.stem[:2]} · ") and "**You will" in first and re.search("minute|second", first)
-    assert 'print("Device:", doctor.device_name())' in text
-    assert "# NBVAL_CHECK_OUTPUT" in text, "nbval checks none of its outputs"
-    checked = ["".join(c["source"]) for c in book["cells"] if "# NBVAL_CHECK_OUTPUT" in "".join(c["source"])]
-    assert not any("trained(" in source for source in checked), "on a fresh clone its progress bar is one more output"
-    assert "Try" in text and "mgips" in text
-    if notebook.stem != "00_tour":
-        assert "assert" in text, "the hand computation is never compared with the package"
-
-
-def test_they_are_numbered_without_a_gap_and_the_tour_lists_them():
-    assert [int(path.stem[:2]) for path in NOTEBOOKS] == list(range(len(NOTEBOOKS))) and len(NOTEBOOKS) >= 6
-    tour = NOTEBOOKS[0].read_text(encoding="utf-8")
-    for path in NOTEBOOKS[1:]:
-        assert f"`{path.stem}`" in tour
+    assert sum("image/png" in o.get("data", {}) for c in book["cells"] for o in c.get("outputs", [])) >= 3
 
 
 GOOD = {

@@ -1,21 +1,28 @@
 """The same posts with other pictures: the change in a model's predictions shows how much it uses its images.
 
-A caption goes where its picture goes, for models that read captions in place of pictures.
+A caption goes where its picture goes, for models that read captions in place of pictures. Patching shows another
+picture in one place of the model only: the change then shows what passes through that place.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
 from mgips.config import CAPTIONS, ModelConfig
+from mgips.data.batch import Batch
 from mgips.data.corpus import Tweet
 from mgips.data.spans import spans
+from mgips.errors import ConfigError
+from mgips.model.mgips import MGIPS, Output
+from mgips.model.mutual_attention import KeysValues
 
 NOISE_SIDE = 32
 """Side of a picture of noise, in pixels: resizing it to a crop must not average it to an even grey."""
@@ -112,3 +119,70 @@ def _passed_on(tweets: Sequence[Tweet], groups: Sequence[Sequence[int]], rng: np
         cycle = rng.permutation(np.array(group, dtype=np.int64))
         index[cycle] = np.roll(cycle, 1)  # one cycle: no post keeps its own
     return with_pictures_of(tweets, index)
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What a model's text side gets of the pictures of a batch, and where."""
+
+    layers: tuple[KeysValues, ...]
+    """The keys and values that the text reads in each layer of the towers, from the first: (B, heads, m, e) each."""
+    image: Tensor
+    """H^v, (B, m, d): what the parts after the towers read."""
+
+
+def handed(model: MGIPS, batch: Batch) -> Handed:
+    """What the text side gets of a batch's pictures.
+
+    Raises:
+        ConfigError: a model whose text reads no picture in mutual attention, or reads captions.
+    """
+    encoder, plain = model.encoder, model.encoder.layer
+    if encoder.image is None or not model.config.mutual_attention or model.config.image_encoder == CAPTIONS:
+        raise ConfigError("Patching needs a model with pictures and mutual attention: variant full, for example.")
+    read: list[KeysValues] = []
+
+    def layer(tower: Any, index: int, hidden: Tensor, visible: Tensor, other: KeysValues | None, *more: Any) -> Any:
+        if tower is encoder.text and other is not None:
+            read.append(other)
+        return plain(tower, index, hidden, visible, other, *more)
+
+    with model.evaluating(), mock.patch.object(encoder, "layer", layer):
+        image = model(batch, read_batch=False).towers[1]
+    assert image is not None
+    return Handed(tuple(read), image)
+
+
+def patched(model: MGIPS, batch: Batch, given: Handed, layers: Collection[int] = (), after: bool = False) -> Output:
+    """A forward pass in which the text reads other pictures in some places, and its own in all others.
+
+    The image tower reads the batch's own pictures, and the text as it then is.
+
+    Args:
+        batch: B posts on the model's device.
+        given: `handed` of a batch of the same words with other pictures.
+        layers: the layers, counted from 0, in which the text attends to the other pictures' keys and values.
+        after: whether the parts after the towers read the other pictures' H^v. With all layers and `after` the model
+            sees nothing but the other pictures.
+
+    Raises:
+        ConfigError: a layer that the model does not have.
+    """
+    encoder, plain = model.encoder, model.encoder.layer
+    if wrong := set(layers) - set(range(len(encoder.text))):
+        raise ConfigError(f"There is no layer {min(wrong)}; this model has 0 to {len(encoder.text) - 1}.")
+
+    def layer(tower: Any, index: int, hidden: Tensor, visible: Tensor, other: KeysValues | None, *more: Any) -> Any:
+        if tower is encoder.text and other is not None and index in layers:
+            other = given.layers[index]
+        return plain(tower, index, hidden, visible, other, *more)
+
+    def towers(_: Any, __: Any, out: tuple[Tensor, Tensor, list]) -> tuple[Tensor, Tensor, list] | None:
+        return (out[0], given.image, out[2]) if after else None
+
+    hook = encoder.register_forward_hook(towers)
+    try:
+        with model.evaluating(), mock.patch.object(encoder, "layer", layer):
+            return model(batch, read_batch=False)
+    finally:
+        hook.remove()

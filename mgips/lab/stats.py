@@ -64,8 +64,7 @@ class Difference:
         (z.975 + z.80) · SE, with SE = (high - low) / (2 · z.975): a two-sided test at 5 %, normal approximation. A
         t-interval over few seeds is wider than its SE says here, so the value is then slightly too high.
         """
-        z = stats.norm.ppf(0.975)
-        return float((z + stats.norm.ppf(0.8)) * (self.high - self.low) / (2 * z))
+        return _detectable(self.low, self.high)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with the verdict."""
@@ -80,6 +79,11 @@ class Difference:
         return f"{100 * self.difference:+.1f} [{100 * self.low:+.1f}, {100 * self.high:+.1f}]"
 
 
+def _detectable(low: float, high: float) -> float:
+    z = stats.norm.ppf(0.975)
+    return float((z + stats.norm.ppf(0.8)) * (high - low) / (2 * z))
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A share, a score or a mean, with its 95 % interval."""
@@ -89,6 +93,14 @@ class Estimate:
     high: float
     count: int
     """What it rests on: posts for a rate, gold entities for an F1 (each seed's own), seeds for a mean over seeds."""
+
+    @property
+    def detectable(self) -> float:
+        """For a value that may be 0, such as a correlation: the smallest true one that 80 % power would tell from 0.
+
+        By the same formula as `Difference.detectable`.
+        """
+        return _detectable(self.low, self.high)
 
     def __str__(self) -> str:
         return f"{100 * self.value:.1f} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
@@ -213,3 +225,31 @@ def flip_rate(first: Sequence[Sequence[str]], second: Sequence[Sequence[str]]) -
         return Estimate(0.0, 0.0, 1.0, 0)
     low, high = stats.binomtest(int(changed.sum()), len(changed)).proportion_ci(method="wilson")
     return Estimate(float(changed.mean()), float(low), float(high), len(changed))
+
+
+def rank_correlation(
+    x: Sequence[float] | np.ndarray, y: Sequence[float] | np.ndarray, draws: int = 2000, seed: int = 0
+) -> Estimate:
+    """Spearman's rank correlation of two lists, with a percentile bootstrap interval over their places.
+
+    Equal values share their mean rank. A list of equal values has no order: its correlation counts as 0.
+
+    Raises:
+        MGIPSError: lists of different lengths, or of fewer than two places.
+    """
+    if len(x) != len(y) or len(x) < 2:
+        raise MGIPSError(
+            f"A rank correlation needs two lists of one length, two places at least; got {len(x)} and {len(y)}."
+        )
+    drawn = np.random.RandomState(seed).randint(len(x), size=(draws, len(x)))
+    ours, theirs = np.asarray(x), np.asarray(y)
+    low, high = np.percentile(_rank_correlation(ours[drawn], theirs[drawn]), [2.5, 97.5])
+    return Estimate(float(_rank_correlation(ours, theirs)), float(low), float(high), len(x))
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(…, N) twice → (…)."""
+    a, b = (stats.rankdata(each, axis=-1) for each in (x, y))
+    a, b = (each - each.mean(-1, keepdims=True) for each in (a, b))
+    size = np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
+    return np.where(size > 0, (a * b).sum(-1) / np.maximum(size, 1e-12), 0.0)

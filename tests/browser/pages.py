@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RUN_ALL = 1000 * int(os.environ.get("MGIPS_BROWSER_TIMEOUT", "600"))
 """Milliseconds that a notebook may take to run."""
-LOOK = 30_000
+LOOK = 90_000
 """Milliseconds that a change on the page may take."""
 
 KERNEL_READY = """() => {

@@ -100,7 +100,12 @@ def _filled(**parts: str) -> str:
     return text
 
 
-def page(models: Mapping[str, MGIPS], posts: Sequence[Tweet], day: str | None = None) -> Page:
+def page(
+    models: Mapping[str, MGIPS],
+    posts: Sequence[Tweet],
+    day: str | None = None,
+    lessons: Mapping[str, Mapping[str, str]] | None = None,
+) -> Page:
     """A page with one to three models and some posts.
 
     Args:
@@ -108,6 +113,7 @@ def page(models: Mapping[str, MGIPS], posts: Sequence[Tweet], day: str | None = 
         posts: of them the page shows one day, or the first POSTS where they are in no days. Pictures that can be drawn are
             offered where these are TinyTweets'.
         day: which one (`Tweet.group`); otherwise the one with the clearest post that only a picture decides.
+        lessons: by the id of a box of the page, the title and the address (href) of the lesson that explains it.
 
     Raises:
         ConfigError: no model or more than three, a model that the engine refuses, or a day that is not there.
@@ -139,6 +145,7 @@ def page(models: Mapping[str, MGIPS], posts: Sequence[Tweet], day: str | None = 
         "showcase": story,
         "looks": {kind: [look.colour, SIGNS[look.marker]] for kind, look in looks.items()},
         "grey": style.GREY,
+        "lessons": {box: dict(lesson) for box, lesson in (lessons or {}).items()},
     }
     data = pack(models, [*shown, *drawn]).files
     return Page(data | {"page.json": json.dumps(about, ensure_ascii=False, separators=(",", ":")).encode()})

@@ -16,7 +16,7 @@ export { Refused };
 /** A post: its words; crops, (3, side, side, 3), null where it has no picture; when it was posted, in days.
  * @typedef {{id?: string, words: string[], crops?: Uint8Array | null, time?: number | null}} Post */
 
-const READ = 0.01;  // the weight from which on a picture counts as read
+const READ = 0.01; // the weight from which on a picture counts as read
 const READS_NOTHING = "This model reads no pool of pictures; open one that does: variant reads.";
 const MINES_NOTHING = "This model has no contrastive part (variant text or no-contrast): it mines nothing.";
 
@@ -37,14 +37,18 @@ const defaultCrops = (side) =>
 function sides(model, post, exchange) {
   const { max_length: most, overlap, images, crop_size: side } = model.config.model;
   if (!post.words.length) throw new Refused("This post has no words; give it some.");
-  const pieces = encode(model.tokenizer, post.words, most), count = pieces.lengths.reduce((a, b) => a + b, 0);
+  const pieces = encode(model.tokenizer, post.words, most),
+    count = pieces.lengths.reduce((a, b) => a + b, 0);
   if (overlap && count > most - 2)
-    throw new Refused(`This post has ${count} word pieces, and this model reads more than ${most - 2} in windows ` +
-      `(overlap ${overlap}), which the explorer does not; shorten the post.`);
+    throw new Refused(
+      `This post has ${count} word pieces, and this model reads more than ${most - 2} in windows ` +
+        `(overlap ${overlap}), which the explorer does not; shorten the post.`,
+    );
   const crops = images ? (post.crops ?? defaultCrops(side)) : null;
   if (crops && crops.length !== CROPS * side * side * 3)
     throw new Refused(`The post's crops hold ${crops.length} numbers; the model takes 3 × ${side} × ${side} × 3.`);
-  const text = equations.textEmbedding(model, pieces.ids), image = crops && equations.imageEmbedding(model, crops);
+  const text = equations.textEmbedding(model, pieces.ids),
+    image = crops && equations.imageEmbedding(model, crops);
   /** @type {Partial<Record<Side, Matrix>>} */
   const kept = {};
   return {
@@ -75,28 +79,35 @@ export function run(model, post, options = {}) {
   const exchange = layers.map((l) => settings.mutual_attention && (options.exchange?.[l] ?? true));
   const { pieces, embedded, met, stranger } = sides(model, post, exchange);
   const towers = met();
-  let { text, image } = towers, interwoven = null, textGate = null, imageGate = null;
+  let { text, image } = towers,
+    interwoven = null,
+    textGate = null,
+    imageGate = null;
   if (settings.mgi && image) {
     interwoven = equations.interweave(model, text, image);
-    const { texts, images } = interwoven, [before, after] = images.slice(-2);
+    const { texts, images } = interwoven,
+      [before, after] = images.slice(-2);
     const last = texts[texts.length - 1];
     ({ z: text, gate: textGate } = equations.prePostGate(model, "text_gate", texts[0], last, options));
     if (equations.fusedContrast(model))
       ({ z: image, gate: imageGate } = equations.prePostGate(model, "image_gate", before, after));
   }
   const answer = (/** @type {Matrix} */ z) => {
-    const emissions = equations.emissions(model, z, pieces.first), path = equations.viterbi(model, emissions);
+    const emissions = equations.emissions(model, z, pieces.first),
+      path = equations.viterbi(model, emissions);
     const named = post.words.map((_, i) => (i < path.length ? tags[path[i]] : "O"));
     return { emissions, path, tags: named, marginals: equations.marginals(model, emissions) };
   };
   let reading = null;
   if (settings.read !== "off") {
     const query = /** @type {Matrix} */ (equations.contrastVector(model, "text", stranger("text")));
-    const pool = options.pool ?? asPool([], [], [], text.cols, null), z = text;
+    const pool = options.pool ?? asPool([], [], [], text.cols, null),
+      z = text;
     const asked = { id: post.id ?? "", time: post.time ?? NaN };
     const read = (/** @type {equations.Pool} */ from, without = -1) =>
       equations.readPool(model, z, query, asked, from, without);
-    const whole = read(pool), { weights } = whole.reading;
+    const whole = read(pool),
+      { weights } = whole.reading;
     const places = [...pool.ids.keys()].filter((j) => weights[j] >= READ);
     const named = (/** @type {number} */ j) => ({ place: j, id: pool.ids[j], weight: weights[j] });
     const without = places.map((j) => ({ ...named(j), ...answer(read(pool, j).text) }));
@@ -104,13 +115,26 @@ export function run(model, post, options = {}) {
     reading = { ...whole.reading, temperature: equations.temperature(model), without, nothing };
     text = whole.text;
   }
-  const answered = answer(text), entities = equations.entities(answered.tags).map((entity) => ({
-    ...entity, probability: equations.entityProbability(model, answered.emissions, entity),
-  }));
+  const answered = answer(text),
+    entities = equations.entities(answered.tags).map((entity) => ({
+      ...entity,
+      probability: equations.entityProbability(model, answered.emissions, entity),
+    }));
   return {
-    ids: pieces.ids, pieces: pieces.ids.map((id) => model.tokenizer.names[id]), first: pieces.first,
-    embedded, attention: towers.attention, towers: { text: towers.text, image: towers.image }, interwoven,
-    textGate, imageGate, text, image, ...answered, entities, reading,
+    ids: pieces.ids,
+    pieces: pieces.ids.map((id) => model.tokenizer.names[id]),
+    first: pieces.first,
+    embedded,
+    attention: towers.attention,
+    towers: { text: towers.text, image: towers.image },
+    interwoven,
+    textGate,
+    imageGate,
+    text,
+    image,
+    ...answered,
+    entities,
+    reading,
     vectors: options.vectors === false ? null : vectorsOf(model, { text, image }, stranger),
   };
 }
@@ -138,8 +162,11 @@ function rows(vectors, d) {
 /** @param {Post[]} posts @param {Matrix[]} keys @param {Matrix[]} values @param {number} d @param {number | null} days
  * @returns {equations.Pool} */
 const asPool = (posts, keys, values, d, days) => ({
-  keys: rows(keys, d), values: rows(values, d), days,
-  times: posts.map((post) => post.time ?? NaN), ids: posts.map((post) => post.id ?? ""),
+  keys: rows(keys, d),
+  values: rows(values, d),
+  days,
+  times: posts.map((post) => post.time ?? NaN),
+  ids: posts.map((post) => post.id ?? ""),
 });
 
 /** Other posts' pictures as a model that reads looks them up; posts without a picture are left out.
@@ -159,7 +186,8 @@ export function pool(model, posts) {
  * are the K best pictures that are there, without the own one unless `own` is true.
  * @param {Loaded} model @param {Post[]} posts @param {{k?: number, own?: boolean}} [options] */
 export function gallery(model, posts, { k = model.config.model.k, own = false } = {}) {
-  const { model: settings, encoders } = model.config, d = encoders.text.hidden_size;
+  const { model: settings, encoders } = model.config,
+    d = encoders.text.hidden_size;
   const fused = equations.fusedContrast(model);
   /** @type {Record<Side, Matrix[]>} */
   const found = { text: [], image: [] };
@@ -169,8 +197,11 @@ export function gallery(model, posts, { k = model.config.model.k, own = false } 
     found.text.push(vectors.text);
     found.image.push(vectors.image);
   }
-  const texts = rows(found.text, d), images = rows(found.image, d), relevance = equations.relevance(texts, images);
-  const ranked = settings.csls ? equations.csls(relevance) : relevance, temperature = equations.temperature(model);
+  const texts = rows(found.text, d),
+    images = rows(found.image, d),
+    relevance = equations.relevance(texts, images);
+  const ranked = settings.csls ? equations.csls(relevance) : relevance,
+    temperature = equations.temperature(model);
   const positives = equations.mine(ranked, settings.k, (_, j) => settings.mine_missing || !!posts[j].crops);
   const mined = equations.mine(ranked, k, (i, j) => !!posts[j].crops && (own || i !== j));
   const self = posts.map((_, i) => [i]);

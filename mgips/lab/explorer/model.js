@@ -57,10 +57,15 @@ export function check({ model: settings, encoders }) {
       throw new Refused(`This model has the setting ${name}, which the explorer does not know; update mgips.`);
     const [only, why] = ONLY[name] ?? [value];
     if (value !== only && (name !== "image_encoder" || settings.images))
-      throw new Refused(`This model has ${name} ${JSON.stringify(value)}, and ${why}; ` +
-        `open one with ${name} ${JSON.stringify(only)}.`);
+      throw new Refused(
+        `This model has ${name} ${JSON.stringify(value)}, and ${why}; ` +
+          `open one with ${name} ${JSON.stringify(only)}.`,
+      );
   }
-  for (const [side, usual] of [["text", "bert gelu"], ["image", "clip_vision_model quick_gelu"]]) {
+  for (const [side, usual] of [
+    ["text", "bert gelu"],
+    ["image", "clip_vision_model quick_gelu"],
+  ]) {
     const kind = encoders[side] && `${encoders[side].model_type} ${encoders[side].hidden_act}`;
     if (kind && kind !== usual)
       throw new Refused(`This model's ${side} encoder is ${kind}; the explorer computes ${usual}.`);
@@ -84,9 +89,12 @@ const normed = (model, x, name, epsilon) => norm(x, ...of(model, name), epsilon)
 /** Eq. 1, S^e = S + S_position + S_segment, then its norm: n pieces → (n, d).
  * @param {Model} model @param {number[]} ids @returns {Matrix} */
 export function textEmbedding(model, ids) {
-  const at = "text_embedding.bert.", [words] = of(model, `${at}word_embeddings`);
-  const [places] = of(model, `${at}position_embeddings`), [segments] = of(model, `${at}token_type_embeddings`);
-  const d = words.shape[1], x = matrix(ids.length, d);
+  const at = "text_embedding.bert.",
+    [words] = of(model, `${at}word_embeddings`);
+  const [places] = of(model, `${at}position_embeddings`),
+    [segments] = of(model, `${at}token_type_embeddings`);
+  const d = words.shape[1],
+    x = matrix(ids.length, d);
   ids.forEach((id, i) => {
     for (let j = 0; j < d; j++) x.data[i * d + j] = words.data[id * d + j] + segments.data[j] + places.data[i * d + j];
   });
@@ -100,12 +108,19 @@ export const CLIP_STD = [0.26862954, 0.26130258, 0.27577711];
  * (3, side, side, 3) → (m, d).
  * @param {Model} model @param {Uint8Array} crops @returns {Matrix} */
 export function imageEmbedding(model, crops) {
-  const { crop_size: side } = model.config.model, { image } = model.config.encoders, patch = image.patch_size;
-  const mean = image.image_mean ?? CLIP_MEAN, std = image.image_std ?? CLIP_STD;
-  const grid = Math.floor(side / patch), [kernel] = of(model, "image_embedding.patches"), d = kernel.shape[0];
+  const { crop_size: side } = model.config.model,
+    { image } = model.config.encoders,
+    patch = image.patch_size;
+  const mean = image.image_mean ?? CLIP_MEAN,
+    std = image.image_std ?? CLIP_STD;
+  const grid = Math.floor(side / patch),
+    [kernel] = of(model, "image_embedding.patches"),
+    d = kernel.shape[0];
   const patches = matrix(CROPS * grid * grid, 3 * patch * patch);
   for (let p = 0, o = 0; p < patches.rows; p++) {
-    const crop = Math.floor(p / grid ** 2), y0 = (Math.floor(p / grid) % grid) * patch, x0 = (p % grid) * patch;
+    const crop = Math.floor(p / grid ** 2),
+      y0 = (Math.floor(p / grid) % grid) * patch,
+      x0 = (p % grid) * patch;
     for (let c = 0; c < 3; c++)
       for (let y = y0; y < y0 + patch; y++)
         for (let x = x0; x < x0 + patch; x++, o++)
@@ -125,12 +140,17 @@ export function imageEmbedding(model, crops) {
  * @param {Matrix} queries @param {KeysValues} kv @param {number} heads
  * @returns {{context: Matrix, weights: Attention}} */
 export function attend(queries, { keys, values }, heads) {
-  const { rows, cols: d } = queries, e = d / heads, k = keys.rows;
-  const context = matrix(rows, d), data = new Float32Array(heads * rows * k);
-  const scale = 1 / Math.sqrt(e), sum = new Float64Array(e);
+  const { rows, cols: d } = queries,
+    e = d / heads,
+    k = keys.rows;
+  const context = matrix(rows, d),
+    data = new Float32Array(heads * rows * k);
+  const scale = 1 / Math.sqrt(e),
+    sum = new Float64Array(e);
   for (let h = 0; h < heads; h++)
     for (let i = 0; i < rows; i++) {
-      const weights = data.subarray((h * rows + i) * k, (h * rows + i + 1) * k), o = i * d + h * e;
+      const weights = data.subarray((h * rows + i) * k, (h * rows + i + 1) * k),
+        o = i * d + h * e;
       for (let j = 0; j < k; j++) weights[j] = dot(queries.data, o, keys.data, j * d + h * e, e) * scale;
       softmax(weights);
       sum.fill(0);
@@ -151,10 +171,26 @@ function stacked(x, y) {
 
 /** What sets BERT's layers (post-norm) apart from CLIP's (pre-norm): names of the modules. */
 const NAMES = {
-  text: { q: "attention.self.query", k: "attention.self.key", v: "attention.self.value", out: "attention.output.dense",
-    norm1: "attention.output.LayerNorm", up: "intermediate.dense", down: "output.dense", norm2: "output.LayerNorm" },
-  image: { q: "self_attn.q_proj", k: "self_attn.k_proj", v: "self_attn.v_proj", out: "self_attn.out_proj",
-    norm1: "layer_norm1", up: "mlp.fc1", down: "mlp.fc2", norm2: "layer_norm2" },
+  text: {
+    q: "attention.self.query",
+    k: "attention.self.key",
+    v: "attention.self.value",
+    out: "attention.output.dense",
+    norm1: "attention.output.LayerNorm",
+    up: "intermediate.dense",
+    down: "output.dense",
+    norm2: "output.LayerNorm",
+  },
+  image: {
+    q: "self_attn.q_proj",
+    k: "self_attn.k_proj",
+    v: "self_attn.v_proj",
+    out: "self_attn.out_proj",
+    norm1: "layer_norm1",
+    up: "mlp.fc1",
+    down: "mlp.fc2",
+    norm2: "layer_norm2",
+  },
 };
 
 /** Eqs 2 and 4: one layer of one tower, (p, d) → (p, d), its own keys and values, and its attention.
@@ -162,7 +198,8 @@ const NAMES = {
  * other */
 export function layer(model, side, index, hidden, other) {
   const { num_attention_heads: heads, layer_norm_eps: epsilon } = model.config.encoders[side];
-  const name = NAMES[side], at = (/** @type {string} */ part) => `encoder.${side}.${index}.${part}`;
+  const name = NAMES[side],
+    at = (/** @type {string} */ part) => `encoder.${side}.${index}.${part}`;
   const input = side === "text" ? hidden : normed(model, hidden, at(name.norm1), epsilon);
   const [queries, keys, values] = [name.q, name.k, name.v].map((part) => apply(model, input, at(part)));
   const all = other ? { keys: stacked(other.keys, keys), values: stacked(other.values, values) } : { keys, values };
@@ -211,7 +248,8 @@ export function alone(model, side, hidden) {
  * or columns.
  * @param {Matrix} x @param {[Tensor, Tensor]} map @param {number} to q @returns {Matrix} */
 function lengthMap(x, [weight, bias], to) {
-  const y = matrix(to, x.cols), wide = weight.shape[1];
+  const y = matrix(to, x.cols),
+    wide = weight.shape[1];
   for (let q = 0; q < to; q++) {
     const sum = new Float64Array(x.cols).fill(bias.data[q]);
     for (let p = 0; p < x.rows; p++)
@@ -243,25 +281,31 @@ export const printedColumnWeights = (m) => matrix(m.rows, 1, new Float32Array(m.
  * @param {Model} model @param {Side} side the guide's @param {Matrix} guide @param {Matrix} source
  * @returns {{excavated: Matrix, pass: Pass}} */
 export function mge(model, side, guide, source) {
-  const settings = model.config.model, at = `interweave.${side}_guided.`;
+  const settings = model.config.model,
+    at = `interweave.${side}_guided.`;
   const n = side === "text" ? guide.rows : source.rows;
   const change = of(model, `${at}image_to_text.linear`);
-  let own = apply(model, source, `${at}linear1`), weighing = apply(model, guide, `${at}linear2`);
-  if (side === "image") weighing = each(gelu, lengthMap(weighing, change, n));  // f2: (m, d) → (n, d)
-  else own = each(gelu, lengthMap(own, change, n));  // f1
-  const m = each((a, b) => a * b, own, weighing);  // eq. 5
-  const w3 = model.weights.get(`${at}w3`), w4 = model.weights.get(`${at}w4`);
+  let own = apply(model, source, `${at}linear1`),
+    weighing = apply(model, guide, `${at}linear2`);
+  if (side === "image")
+    weighing = each(gelu, lengthMap(weighing, change, n)); // f2: (m, d) → (n, d)
+  else own = each(gelu, lengthMap(own, change, n)); // f1
+  const m = each((a, b) => a * b, own, weighing); // eq. 5
+  const w3 = model.weights.get(`${at}w3`),
+    w4 = model.weights.get(`${at}w4`);
   const average = settings.weight_scale === "mean";
-  const byRow = w3 ? rowWeights(m, w3) : null, printed = settings.column_weights === "printed";
+  const byRow = w3 ? rowWeights(m, w3) : null,
+    printed = settings.column_weights === "printed";
   const byColumn = w4 ? (printed ? printedColumnWeights(m) : columnWeights(m, w4)) : null;
   let fused = matrix(n, m.cols);
   for (let i = 0; i < n; i++)
-    for (let j = 0; j < m.cols; j++) {  // eq. 7, and the sum of eq. 8
+    for (let j = 0; j < m.cols; j++) {
+      // eq. 7, and the sum of eq. 8
       const token = byRow ? byRow.data[i] * (average ? n : 1) : 0;
       const feature = byColumn ? (printed ? byColumn.data[i] : byColumn.data[j] * (average ? m.cols : 1)) : 0;
       fused.data[i * m.cols + j] = (token + feature) * own.data[i * m.cols + j];
     }
-  if (side === "image") fused = lengthMap(fused, of(model, `${at}text_to_image.linear`), guide.rows);  // f3
+  if (side === "image") fused = lengthMap(fused, of(model, `${at}text_to_image.linear`), guide.rows); // f3
   const y = normed(model, add(guide, apply(model, fused, `${at}project.0`)), `${at}norm1`);
   const inner = apply(model, each(gelu, apply(model, y, `${at}ffn.0`)), `${at}ffn.2`);
   const pass = { guide: side, row: byRow, column: byColumn, matrix: m };
@@ -272,16 +316,18 @@ export function mge(model, side, guide, source) {
  * image-guided pass where the contrast reads its result.
  * @param {Model} model @param {Matrix} text T_0 (n, d) @param {Matrix} image X_0 (m, d) */
 export function interweave(model, text, image) {
-  const rounds = model.config.model.interweave_encoders, texts = [text], images = [image];
+  const rounds = model.config.model.interweave_encoders,
+    texts = [text],
+    images = [image];
   /** @type {Pass[]} */
   const passes = [];
   for (let l = 0; l < rounds + Number(fusedContrast(model)); l++) {
     const x = mge(model, "image", image, text);
-    images.push((image = add(image, x.excavated)));  // eq. 10
+    images.push((image = add(image, x.excavated))); // eq. 10
     passes.push(x.pass);
     if (l === rounds) break;
     const t = mge(model, "text", text, image);
-    texts.push((text = add(text, t.excavated)));  // eq. 11
+    texts.push((text = add(text, t.excavated))); // eq. 11
     passes.push(t.pass);
   }
   return { texts, images, passes };
@@ -293,7 +339,8 @@ export function interweave(model, text, image) {
 export function prePostGate(model, name, pre, post, { gate: constant, gateScale = 1 } = {}) {
   let gate = each((a, b) => sigmoid(a + b), apply(model, post, `${name}.w1`), apply(model, pre, `${name}.w2`));
   gate = each((g) => (constant ?? g) * gateScale, gate);
-  const z = matrix(pre.rows, pre.cols), wide = gate.cols;
+  const z = matrix(pre.rows, pre.cols),
+    wide = gate.cols;
   for (let i = 0; i < z.data.length; i++) {
     const g = gate.data[wide === 1 ? Math.floor(i / z.cols) : i];
     z.data[i] = g * pre.data[i] + (1 - g) * post.data[i];
@@ -303,10 +350,10 @@ export function prePostGate(model, name, pre, post, { gate: constant, gateScale 
 
 // ---- §3.4: relevance, mining, contrast ----
 
-/** Whether texts are contrasted with images at all. @param {Model} model */
-export const contrasts = ({ config: { model: c } }) => c.images && (c.ips_loss || c.cl_loss);
+/** Whether texts are contrasted with images at all. @param {Config} config */
+export const contrasts = ({ model: c }) => c.images && (c.ips_loss || c.cl_loss);
 /** Whether the gated features are contrasted, as in the paper. @param {Model} model */
-export const fusedContrast = (model) => contrasts(model) && model.config.model.contrast_on === "fused";
+export const fusedContrast = (model) => contrasts(model.config) && model.config.model.contrast_on === "fused";
 
 /** f or g of eq. 14: the positions' mean, or their weighted sum, a linear layer, then length 1: (p, d) → (1, d).
  * @param {Model} model @param {Side} side @param {Matrix} x @returns {Matrix | null} null without such a head */
@@ -361,7 +408,8 @@ export function csls(scores) {
  * {number[][]} */
 export function mine(scores, k, allowed) {
   return Array.from({ length: scores.rows }, (_, i) => {
-    const values = row(scores, i), places = [...values.keys()].filter((j) => allowed(i, j));
+    const values = row(scores, i),
+      places = [...values.keys()].filter((j) => allowed(i, j));
     return places.sort((a, b) => values[b] - values[a]).slice(0, k);
   });
 }
@@ -391,7 +439,8 @@ const FORBIDDEN = -1e4;
  * days). Nothing where a time is unknown. @param {Model} model @param {number} here @param {number} there @returns
  * {number} */
 export function timePenalty({ weights }, here, there) {
-  const learned = weights.get("reader.time"), days = Math.abs(Math.floor(here) - Math.floor(there));
+  const learned = weights.get("reader.time"),
+    days = Math.abs(Math.floor(here) - Math.floor(there));
   return learned && days > 0 ? learned.data[0] + learned.data[1] * Math.log1p(days) : 0;
 }
 
@@ -402,7 +451,10 @@ export function timePenalty({ weights }, here, there) {
  * @param {Pool} pool @param {number} [without] a picture that is not read, by its place
  * @returns {{text: Matrix, reading: Reading}} */
 export function readPool(model, text, query, post, pool, without = -1) {
-  const settings = model.config.model, tau = temperature(model), count = pool.ids.length, { weights } = model;
+  const settings = model.config.model,
+    tau = temperature(model),
+    count = pool.ids.length,
+    { weights } = model;
   const ownToo = settings.read_own && settings.read_by === "image" && settings.read_what === "image";
   const allowed = pool.ids.map((id, j) => {
     const days = Math.abs(Math.floor(post.time) - Math.floor(pool.times[j]));
@@ -422,7 +474,8 @@ export function readPool(model, text, query, post, pool, without = -1) {
   const shares = settings.read === "sparsemax" ? sparsemax(kept) : softmax(kept.slice());
   for (let j = 0; j < count; j++) if (!allowed[j] || kept[j] === FORBIDDEN) shares[j] = 0;
   const read = weighted(shares.subarray(0, count), matrix(count, text.cols, pool.values.data));
-  const value = apply(model, read, "reader.value"), both = matrix(text.rows, 2 * text.cols);
+  const value = apply(model, read, "reader.value"),
+    both = matrix(text.rows, 2 * text.cols);
   for (let i = 0; i < text.rows; i++) {
     both.data.set(row(text, i), i * both.cols);
     both.data.set(value.data, i * both.cols + text.cols);
@@ -451,8 +504,11 @@ export function emissions(model, text, first) {
 function transitions({ weights, config: { tags } }) {
   const read = (/** @type {string} */ name, /** @type {number} */ size) =>
     Float64Array.from(weights.get(`crf.${name}`)?.data ?? new Float64Array(size));
-  return { start: read("start_transitions", tags.length), end: read("end_transitions", tags.length),
-    step: read("transitions", tags.length ** 2) };
+  return {
+    start: read("start_transitions", tags.length),
+    end: read("end_transitions", tags.length),
+    step: read("transitions", tags.length ** 2),
+  };
 }
 
 /** Whether a tag may follow another in BIO: I-X only B-X or I-X. @param {string} before @param {string} tag */
@@ -461,16 +517,21 @@ const mayFollow = (before, tag) => !tag.startsWith("I-") || (before !== "O" && b
 /** The most likely tags (Viterbi): (w, C) → w tag numbers. @param {Model} model @param {Matrix} scores @returns
  * {number[]} */
 export function viterbi(model, scores) {
-  const { tags, model: settings } = model.config, C = tags.length, { start, end, step } = transitions(model);
+  const { tags, model: settings } = model.config,
+    C = tags.length,
+    { start, end, step } = transitions(model);
   if (settings.bio_constraint)
     tags.forEach((tag, to) => {
       if (!mayFollow("O", tag)) start[to] = -Infinity;
-      tags.forEach((before, from) => { if (!mayFollow(before, tag)) step[from * C + to] = -Infinity; });
+      tags.forEach((before, from) => {
+        if (!mayFollow(before, tag)) step[from * C + to] = -Infinity;
+      });
     });
   let best = Float64Array.from(start, (s, c) => s + scores.data[c]);
   const back = [];
   for (let t = 1; t < scores.rows; t++) {
-    const next = new Float64Array(C), from = new Array(C).fill(0);
+    const next = new Float64Array(C),
+      from = new Array(C).fill(0);
     for (let to = 0; to < C; to++) {
       const through = (/** @type {number} */ c) => best[c] + step[c * C + to];
       for (let c = 1; c < C; c++) if (through(c) > through(from[to])) from[to] = c;
@@ -489,8 +550,12 @@ export function viterbi(model, scores) {
 /** Log of the sums over all paths up to, and from, each word (forward-backward): (w, C) each, in double precision.
  * @param {Model} model @param {ArrayLike<number>} scores */
 function sums(model, scores) {
-  const C = model.config.tags.length, w = scores.length / C, { start, end, step } = transitions(model);
-  const before = new Float64Array(w * C), after = new Float64Array(w * C), terms = new Float64Array(C);
+  const C = model.config.tags.length,
+    w = scores.length / C,
+    { start, end, step } = transitions(model);
+  const before = new Float64Array(w * C),
+    after = new Float64Array(w * C),
+    terms = new Float64Array(C);
   for (let t = 0; t < w; t++)
     for (let c = 0; c < C; c++) {
       for (let b = 0; t && b < C; b++) terms[b] = before[(t - 1) * C + b] + step[b * C + c];
@@ -517,7 +582,10 @@ export function marginals(model, scores) {
  * @param {Model} model @param {Matrix} scores @param {{start: number, end: number, type: string}} entity @returns
  * {number} */
 export function entityProbability(model, scores, { start, end, type }) {
-  const { tags } = model.config, C = tags.length, begin = tags.indexOf(`B-${type}`), inside = tags.indexOf(`I-${type}`);
+  const { tags } = model.config,
+    C = tags.length,
+    begin = tags.indexOf(`B-${type}`),
+    inside = tags.indexOf(`I-${type}`);
   const { total } = sums(model, scores.data);
   return [begin, inside].reduce((share, opening) => {
     const held = Float64Array.from(scores.data);
@@ -536,7 +604,8 @@ export function entities(path) {
   /** @type {{start: number, end: number, type: string}[]} */
   const found = [];
   path.forEach((tag, t) => {
-    const last = found.at(-1), type = tag.slice(2);
+    const last = found.at(-1),
+      type = tag.slice(2);
     if (tag[0] === "I" && last?.end === t && last.type === type) last.end++;
     else if (tag !== "O") found.push({ start: t, end: t + 1, type });
   });

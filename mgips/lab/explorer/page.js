@@ -31,10 +31,10 @@ function client(source) {
   return { ask, end: () => worker.terminate() };
 }
 
-/** @typedef {string | Record<string, string> | ((name: string) => Promise<Uint8Array>)} Data */
+/** @typedef {string | Record<string, string> | ((name: string) => Promise<Uint8Array<ArrayBuffer>>)} Data */
 
 /** Where the data comes from: an address, base64 by name (one file), or whoever gives a file for its name (JupyterLab).
- * @param {Data} data @returns {(name: string) => Promise<Uint8Array>} */
+ * @param {Data} data @returns {(name: string) => Promise<Uint8Array<ArrayBuffer>>} */
 const reader = (data) =>
   typeof data === "function"
     ? data
@@ -352,14 +352,12 @@ export async function start(root, source, data, { address = true } = {}) {
     }
   }
   const day = (name) =>
-    app.posts
-      .slice(0, app.day)
-      .map((post, i) => ({
-        id: post.id,
-        time: post.time,
-        words: post.words,
-        crops: app.crops[app.configs[name].model.crop_size][i],
-      }));
+    app.posts.slice(0, app.day).map((post, i) => ({
+      id: post.id,
+      time: post.time,
+      words: post.words,
+      crops: app.crops[app.configs[name].model.crop_size][i],
+    }));
 
   /** The day's pictures with this post's as it is now. @param {string} name */
   async function poolOf(name) {
@@ -392,7 +390,7 @@ export async function start(root, source, data, { address = true } = {}) {
   /** The day's relevance, in a worker of its own, so that tags do not wait for it. */
   async function mine() {
     const { state } = app,
-      name = [state.model, app.main].find((n) => contrasts({ config: app.configs[n] }));
+      name = [state.model, app.main].find((n) => contrasts(app.configs[n]));
     const asked = [name, state.post, app.words().join(" "), state.picture, app.photo?.number].join("|");
     if (!name) root.dataset.ready = "all";
     if (!name || asked === mined || app.mining || app.error || !app.files[name]) return;
@@ -464,7 +462,7 @@ const BURST = 1.2e6,
   RATE = 550; // bytes at once, and per millisecond: a Jupyter server drops what exceeds 3 MB in 3 s
 
 /** Files that the kernel gives part by part, so that they are no part of the widget's state, which notebooks save.
- * @param {any} model @returns {(name: string) => Promise<Uint8Array>} */
+ * @param {any} model @returns {(name: string) => Promise<Uint8Array<ArrayBuffer>>} */
 function fromKernel(model) {
   const waiting = new Map();
   model.on("msg:custom", ({ name, at, of }, [part]) =>

@@ -156,7 +156,7 @@ export function crops(app, values, label) {
   );
 }
 
-/** One of several named values. @param {string} label @param {[string, boolean, () => void][]} options */
+/** One of several named values. @param {string} label @param {any[][]} options name, whether it is on, what a click does */
 export const choice = (label, options) =>
   h(
     "div.choice",
@@ -220,6 +220,9 @@ export function box(app, id, title, equation, sentence, formula, functions, cont
                 { tabindex: 0, "aria-label": `The code of: ${title}` },
                 h("code", null, functions.map(source).join("\n\n")),
               )
+            : null,
+          app.lessons?.[id]
+            ? h("p.hint", null, "Step by step: ", h("a", { href: app.lessons[id].href }, app.lessons[id].title))
             : null,
         )
       : null,

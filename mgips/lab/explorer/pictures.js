@@ -10,14 +10,16 @@ import { Refused } from "./weights.js";
 
 export const CROPS = 3;
 const MAX_PIXELS = 64e6;
-const PRECISION = 22;  // bits behind the point of Pillow's weights
+const PRECISION = 22; // bits behind the point of Pillow's weights
 
 /** A file's pixels, upright, over white; an animation's first frame. The browser decodes, and nothing else: its
  * resizing and its colour management are its own. Chromium does not turn a WebP file by its EXIF data.
  * @param {Blob} file @returns {Promise<Picture>} */
 export async function decode(file) {
   const bitmap = await createImageBitmap(file, {
-    colorSpaceConversion: "none", premultiplyAlpha: "none", imageOrientation: "from-image",
+    colorSpaceConversion: "none",
+    premultiplyAlpha: "none",
+    imageOrientation: "from-image",
   }).catch(() => {
     throw new Refused("This file is no picture that the browser can read; give a JPEG, PNG, WebP or GIF.");
   });
@@ -55,7 +57,9 @@ function cubic(x) {
 /** The pixels that each of `to` pixels is made of, and their weights as whole numbers.
  * @param {number} from @param {number} to @returns {{start: number, weights: number[]}[]} */
 function filters(from, to) {
-  const scale = from / to, wide = Math.max(scale, 1), support = 2 * wide;
+  const scale = from / to,
+    wide = Math.max(scale, 1),
+    support = 2 * wide;
   return Array.from({ length: to }, (_, i) => {
     const center = (i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(center - support + 0.5));
@@ -71,7 +75,8 @@ function filters(from, to) {
  * down first where that leaves less to do; older ones always go across first.
  * @param {Picture} picture @param {number} width @param {number} height @returns {Picture} */
 export function resize(picture, width, height) {
-  const { width: w, height: h } = picture, downFirst = h - height > Math.max(0, 2 * (w - width));
+  const { width: w, height: h } = picture,
+    downFirst = h - height > Math.max(0, 2 * (w - width));
   /** @param {Uint8Array} data @param {number} rows */
   const across = (data, rows) => pass(data, rows, w, width, 3, 3 * w, 3 * width);
   /** @param {Uint8Array} data @param {number} cols */
@@ -89,7 +94,8 @@ function pass(data, lines, from, to, step, jump, leap) {
   filters(from, to).forEach(({ start, weights }, i) => {
     for (let line = 0; line < lines; line++)
       for (let c = 0; c < 3; c++) {
-        let sum = 2 ** (PRECISION - 1), at = line * jump + start * step + c;
+        let sum = 2 ** (PRECISION - 1),
+          at = line * jump + start * step + c;
         for (let j = 0; j < weights.length; j++, at += step) sum += data[at] * weights[j];
         out[line * leap + i * step + c] = Math.max(0, Math.min(255, sum >> PRECISION));
       }
@@ -103,11 +109,15 @@ const round = (x) => (x % 1 === 0.5 ? 2 * Math.round(x / 2) : Math.round(x));
 /** What a box holds of a picture. @param {Picture} picture @param {Box} box @returns {Picture} */
 export function cut(picture, box) {
   const clamp = (/** @type {number} */ edge, /** @type {number} */ most) => round(Math.min(most, Math.max(0, edge)));
-  const left = clamp(box[0], picture.width), right = clamp(box[2], picture.width);
-  const upper = clamp(box[1], picture.height), lower = clamp(box[3], picture.height);
+  const left = clamp(box[0], picture.width),
+    right = clamp(box[2], picture.width);
+  const upper = clamp(box[1], picture.height),
+    lower = clamp(box[3], picture.height);
   if (left >= right || upper >= lower)
     throw new Refused(`Of ${picture.width} × ${picture.height} pixels none is in the box [${box}]; correct the box.`);
-  const width = right - left, data = new Uint8Array(width * (lower - upper) * 3), wide = picture.width;
+  const width = right - left,
+    data = new Uint8Array(width * (lower - upper) * 3),
+    wide = picture.width;
   for (let y = upper; y < lower; y++)
     data.set(picture.data.subarray((y * wide + left) * 3, (y * wide + right) * 3), (y - upper) * width * 3);
   return { width, height: lower - upper, data };
@@ -117,7 +127,8 @@ export function cut(picture, box) {
  * (crops, side, side, 3), from Pillow's bicubic filter whatever the shape.
  * @param {Picture} picture @param {number} side @param {Box[]} [boxes] @returns {Uint8Array} */
 export function cropsOf(picture, side, boxes = []) {
-  const made = new Uint8Array(CROPS * side * side * 3), size = side * side * 3;
+  const made = new Uint8Array(CROPS * side * side * 3),
+    size = side * side * 3;
   const whole = boxes.length < CROPS ? resize(picture, side, side) : null;
   for (let i = 0; i < CROPS; i++) {
     const view = whole && i >= boxes.length ? whole : resize(cut(picture, boxes[i]), side, side);
@@ -131,7 +142,8 @@ export function cropsOf(picture, side, boxes = []) {
 export function tiles(sheet, width, height, count) {
   const across = Math.floor(sheet.width / width);
   return Array.from({ length: count }, (_, i) => {
-    const left = (i % across) * width, upper = Math.floor(i / across) * height;
+    const left = (i % across) * width,
+      upper = Math.floor(i / across) * height;
     return cut(sheet, [left, upper, left + width, upper + height]);
   });
 }

@@ -206,22 +206,20 @@ export function chooser(app) {
         : h(
             "div.thumbs",
             { role: "group", "aria-label": "The pictures of the day", onkeydown: rove },
-            app.posts
-              .slice(0, app.day)
-              .map((post, i) =>
-                h(
-                  "button.thumb",
-                  {
-                    key: i,
-                    tabindex: i === (place !== null && place < app.day ? place : 0) ? 0 : -1,
-                    "aria-pressed": String(i === place),
-                    "aria-label": `Post ${i + 1}: ${pictured(app, i)}`,
-                    ...says(`Post ${i + 1}: ${pictured(app, i)}`),
-                    onclick: () => app.set({ picture: i === state.post ? "own" : post.pictured ? `day.${i}` : "none" }),
-                  },
-                  tile(app, i, ""),
-                ),
+            app.posts.slice(0, app.day).map((post, i) =>
+              h(
+                "button.thumb",
+                {
+                  key: i,
+                  tabindex: i === (place !== null && place < app.day ? place : 0) ? 0 : -1,
+                  "aria-pressed": String(i === place),
+                  "aria-label": `Post ${i + 1}: ${pictured(app, i)}`,
+                  ...says(`Post ${i + 1}: ${pictured(app, i)}`),
+                  onclick: () => app.set({ picture: i === state.post ? "own" : post.pictured ? `day.${i}` : "none" }),
+                },
+                tile(app, i, ""),
               ),
+            ),
           ),
   );
 }

@@ -17,7 +17,7 @@ const PROPERTIES = ["value", "checked", "disabled", "open"];
 /** Makes a parent's children those described. @param {Element} parent @param {any[]} children */
 export function patch(parent, children) {
   children.forEach((child, i) => {
-    const old = parent.childNodes[i];
+    const old = /** @type {any} */ (parent.childNodes[i]);
     if (typeof child === "string") {
       if (old?.nodeType !== Node.TEXT_NODE) place(parent, document.createTextNode(child), old);
       else if (old.data !== child) old.data = child;
@@ -25,7 +25,7 @@ export function patch(parent, children) {
     }
     const [name, ...classes] = child.tag.split("."),
       { props } = child;
-    let node = old;
+    let node = old; // with what was asked of it last: described, key, given
     if (node?.described !== child.tag || node.key !== props.key) {
       node = Object.assign(document.createElement(name), { described: child.tag, key: props.key, given: {} });
       if (classes.length) node.className = classes.join(" ");
@@ -63,11 +63,10 @@ function update(node, props) {
  * @param {KeyboardEvent} event */
 export function rove(event) {
   const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1, Home: -Infinity, End: Infinity }[event.key];
-  const group = event.currentTarget;
+  const group = /** @type {HTMLElement} */ (event.currentTarget);
   const all = [...group.querySelectorAll("button")],
-    at = all.indexOf(document.activeElement);
-  const deep = group.getRootNode().activeElement,
-    place = at < 0 ? all.indexOf(deep) : at;
+    focused = /** @type {Document | ShadowRoot} */ (group.getRootNode()).activeElement;
+  const place = all.findIndex((button) => button === focused);
   if (step === undefined || place < 0) return;
   event.preventDefault();
   const next = step === Infinity ? all.length - 1 : step === -Infinity ? 0 : (place + step + all.length) % all.length;

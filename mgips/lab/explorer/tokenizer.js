@@ -11,18 +11,29 @@ import { Refused } from "./weights.js";
 
 const BLANK = /[\t\n\r]/u;
 const CONTROL = /[\0\ufffd\p{Cc}\p{Cf}\p{Co}]/u;
-const IDEOGRAPH = new RegExp("[\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{2a6df}" +
-  "\\u{2a700}-\\u{2b81f}\\u{2b920}-\\u{2ceaf}\\u{2f800}-\\u{2fa1f}]", "u");
+const IDEOGRAPH = new RegExp(
+  "[\\u3400-\\u4dbf\\u4e00-\\u9fff\\uf900-\\ufaff\\u{20000}-\\u{2a6df}" +
+    "\\u{2a700}-\\u{2b81f}\\u{2b920}-\\u{2ceaf}\\u{2f800}-\\u{2fa1f}]",
+  "u",
+);
 const PUNCTUATION = /[!-/:-@[-`{-~\p{P}]/u;
 
 /** @param {string} json the text of tokenizer.json @returns {Tokenizer} */
 export function readTokenizer(json) {
-  const saved = JSON.parse(json), { model, normalizer, pre_tokenizer } = saved;
-  const usual = normalizer?.type === "BertNormalizer" && normalizer.clean_text && normalizer.handle_chinese_chars
-    && normalizer.lowercase && normalizer.strip_accents !== false && pre_tokenizer?.type === "BertPreTokenizer";
+  const saved = JSON.parse(json),
+    { model, normalizer, pre_tokenizer } = saved;
+  const usual =
+    normalizer?.type === "BertNormalizer" &&
+    normalizer.clean_text &&
+    normalizer.handle_chinese_chars &&
+    normalizer.lowercase &&
+    normalizer.strip_accents !== false &&
+    pre_tokenizer?.type === "BertPreTokenizer";
   if (model?.type !== "WordPiece" || !usual)
-    throw new Refused(`This tokenizer is of kind ${model?.type}; the explorer reads the lower-casing WordPiece that ` +
-      "a random start has.");
+    throw new Refused(
+      `This tokenizer is of kind ${model?.type}; the explorer reads the lower-casing WordPiece that ` +
+        "a random start has.",
+    );
   const vocabulary = new Map(/** @type {[string, number][]} */ (Object.entries(model.vocab)));
   /** @type {string[]} */
   const added = saved.added_tokens.map((/** @type {any} */ token) => token.content);
@@ -41,12 +52,11 @@ export function readTokenizer(json) {
 export function parts(text) {
   let clean = "";
   for (const c of text)
-    if (BLANK.test(c) || !CONTROL.test(c))
-      clean += /\p{White_Space}/u.test(c) ? " " : IDEOGRAPH.test(c) ? ` ${c} ` : c;
+    if (BLANK.test(c) || !CONTROL.test(c)) clean += /\p{White_Space}/u.test(c) ? " " : IDEOGRAPH.test(c) ? ` ${c} ` : c;
   let apart = "";
   for (const c of clean.normalize("NFD"))
     if (!/\p{Mn}/u.test(c)) {
-      const low = c.toLowerCase();  // by character: a last sigma stays like any other
+      const low = c.toLowerCase(); // by character: a last sigma stays like any other
       apart += PUNCTUATION.test(low) ? ` ${low} ` : low;
     }
   return apart.split(/\p{White_Space}+/u).filter(Boolean);
@@ -55,10 +65,12 @@ export function parts(text) {
 /** The longest entries of the vocabulary, from left to right; one unknown piece where that leads nowhere.
  * @param {Tokenizer} tokenizer @param {string} part @returns {number[]} */
 export function wordpiece(tokenizer, part) {
-  const letters = [...part], ids = [];
+  const letters = [...part],
+    ids = [];
   if (letters.length > tokenizer.longest) return [tokenizer.unknown];
-  for (let start = 0; start < letters.length; ) {
-    let end = letters.length, id;
+  for (let start = 0; start < letters.length;) {
+    let end = letters.length,
+      id;
     for (; end > start; end--) {
       id = tokenizer.vocabulary.get((start ? tokenizer.prefix : "") + letters.slice(start, end).join(""));
       if (id !== undefined) break;
@@ -73,7 +85,7 @@ export function wordpiece(tokenizer, part) {
 /** A word's pieces: one [UNK] for a word without any, so that words and tags always align.
  * @param {Tokenizer} tokenizer @param {string} word @returns {number[]} */
 export function piecesOf(tokenizer, word) {
-  const texts = tokenizer.special ? word.split(tokenizer.special) : [word];  // every second one is a special piece
+  const texts = tokenizer.special ? word.split(tokenizer.special) : [word]; // every second one is a special piece
   const ids = texts.flatMap((text, i) =>
     i % 2 ? [tokenizer.vocabulary.get(text) ?? NaN] : parts(text).flatMap((part) => wordpiece(tokenizer, part)),
   );
@@ -83,7 +95,9 @@ export function piecesOf(tokenizer, word) {
 /** [CLS], the words' pieces and [SEP], at most `max` of them.
  * @param {Tokenizer} tokenizer @param {string[]} words @param {number} max @returns {Pieces} */
 export function encode(tokenizer, words, max) {
-  const ids = [tokenizer.cls], first = [], lengths = words.map((word) => piecesOf(tokenizer, word));
+  const ids = [tokenizer.cls],
+    first = [],
+    lengths = words.map((word) => piecesOf(tokenizer, word));
   for (const pieces of lengths) {
     if (ids.length >= max - 1) break;
     first.push(ids.length);

@@ -16,12 +16,10 @@ function guide(app) {
     if (seen)
       requestAnimationFrame(() =>
         requestAnimationFrame(() =>
-          page
-            ?.querySelector(`#${seen}`)
-            ?.scrollIntoView({
-              block: "start",
-              behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
-            }),
+          page?.querySelector(`#${seen}`)?.scrollIntoView({
+            block: "start",
+            behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+          }),
         ),
       );
   };

@@ -19,7 +19,9 @@ export class Refused extends Error {
 /** The number that 16 bits stand for: a sign, 5 bits of exponent, 10 of fraction.
  * @param {number} bits @returns {number} */
 export function half(bits) {
-  const sign = bits & 0x8000 ? -1 : 1, exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const sign = bits & 0x8000 ? -1 : 1,
+    exponent = (bits >> 10) & 31,
+    fraction = bits & 1023;
   if (exponent === 0) return sign * fraction * 2 ** -24;
   if (exponent === 31) return fraction ? NaN : sign * Infinity;
   return sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
@@ -44,7 +46,8 @@ export function readWeights(file) {
   }
   for (const [name, { dtype, shape, data_offsets: [start, end] = [0, 0] }] of Object.entries(header)) {
     if (name === "__metadata__") continue;
-    const size = BYTES[dtype], count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
+    const size = BYTES[dtype],
+      count = shape.reduce((/** @type {number} */ a, /** @type {number} */ b) => a * b, 1);
     if (!size) throw new Refused(`The weight ${name} is of type ${dtype}; the explorer reads F32 and F16.`);
     if (end - start !== count * size || 8 + length + end > bytes.length) throw damaged;
     const data = new Float32Array(count);

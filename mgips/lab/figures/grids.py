@@ -222,8 +222,13 @@ def _sensitivity(name: str, axis: str, results: Results, differences: Mapping[st
     left, *others = axes[0]
     for ax in axes[0]:
         ax.set(xlabel=axis, xticks=list(x.values()))
-    line(left, {x[row]: [100 * run.f1 for run in runs] for row, runs in results.items()}, TEXT, "test F1")
-    left.set_ylabel("test F1")
+    for row, d in differences.items():  # paired, as the verdicts in the title are
+        marker, colour = MARK[d.verdict]
+        ends = np.maximum(0, [[100 * (d.difference - d.low)], [100 * (d.high - d.difference)]])
+        left.errorbar(x[row], 100 * d.difference, yerr=ends, fmt=marker, color=colour, capsize=3)
+    left.plot(x[reference], 0, "D", color="black")
+    left.axhline(0, color="black", linewidth=0.8)
+    left.set_ylabel(f"test F1 minus that of {letter} = {x[reference]} (◆), points")
     for ax in others:  # the mining precision
         mined = {x[row]: [run.record["mining"] for run in runs] for row, runs in results.items()}
 
