@@ -133,6 +133,23 @@ def test_names_are_counted_against_what_the_pictures_show(monkeypatch):
     assert (found.own, found.other) == ({"everything": 0.0}, {"everything": 1.0})
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "says"),
+    [(-0.1, 0.5, "a little more of T0 is kept"), (0.1, 0.3, ", more of T0"), (-0.5, -0.3, ", less of T0")],
+)
+def test_the_gate_is_answered_plainly(low, high, says):
+    found = interweave.Gates(np.zeros(2), np.zeros(2), (low + high) / 2, low, high)
+    assert says in found.says and ("holds zero" in found.says) == (low < 0 < high)
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(0.98, "hardly any"), (0.8, "some"), (0.5, "about half"), (0.1, "most")])
+def test_the_guess_is_answered(kept, verdict):
+    own, other = {"image state X0": kept}, {"image state X0": 0.01}
+    assert f"{verdict}. " in interweave.Patched(own, other, 100, truth=True).says
+    says = interweave.Patched(own, other, 100, truth=False).says
+    assert f"{100 * (1 - kept):.0f} % of the posts get other tags" in says
+
+
 def test_messages_and_walks_by_hand(model, posts):
     shares, ratios = interweave.message(model, posts[:1]), []
     walk = interweave.walked(model, posts[:1], ROUNDS)

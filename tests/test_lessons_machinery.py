@@ -1,5 +1,6 @@
 """The lessons' machinery attacked: answers of any kind, functions that do anything, functions in a model's place, runs."""
 
+import dataclasses
 import functools
 import math
 import sys
@@ -14,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as tables
 
-from mgips.errors import ConfigError, RunError
+import mgips
+from mgips.data.corpus import Corpus
+from mgips.errors import ConfigError, MGIPSError, RunError
 from mgips.lab.lessons import exercises as machinery
 from mgips.lab.lessons.contents import CONTENTS, lesson_of
 from mgips.lab.lessons.exercises import Exercise, Verdict, judge
@@ -306,7 +309,8 @@ def test_what_was_wrong_with_a_function_is_said():
         assert judged(exercise, right).right
     assert judged(exercise, lambda x: x.softmax(-1)).right, "the cases are as they were"
     assert judged(exercise, lambda x: x.softmax(0)).says == "The other axis."
-    assert "a function is asked for" in judged(exercise, torch.ones(2, 2).softmax(-1)).says.lower()
+    assert "hand over a function without calling it" in judged(exercise, torch.ones(2, 2).softmax(-1)).says
+    assert "print in place of return" in judged(exercise, lambda x: print(x.softmax(-1))).says
     assert "generator" in judged(exercise, generates).says and "coroutine" in judged(exercise, awaits).says
     assert "takes 0 positional arguments" in judged(exercise, lambda: 1).says
 
@@ -447,9 +451,7 @@ def test_two_runs_in_either_order(runs, monkeypatch):
         assert lesson.model.config.images and not lesson.text.config.images
         assert lesson.model is lesson.model
     one = opened(monkeypatch, runs / "text")
-    with pytest.raises(
-        RunError, match=r"looks into \w+( \w+)*, and the run .* has none; name another run in MGIPS_RUN"
-    ):
+    with pytest.raises(RunError, match="reads the text alone, and this lesson is about pictures"):
         one.model  # noqa: B018
     assert not one.text.config.images
     shipped = opened(monkeypatch, "tiny-full")
@@ -473,3 +475,57 @@ def test_a_missing_run_is_told_before_anything_is_shown(runs, monkeypatch, capsy
         with pytest.raises(RunError, match="no folder"):
             start(lesson.name)
     assert capsys.readouterr().out == ""
+
+
+def saved_posts(folder, count=40, **changed):
+    """A corpus on disk, a split three times."""
+    posts = [
+        dataclasses.replace(post, **changed)
+        for post in mgips.load_corpus(f"tinytweets:train={count},dev=1,test=1").train
+    ]
+    mgips.save_corpus(Corpus("own", tuple(posts), tuple(posts), tuple(posts)), folder)
+    return folder
+
+
+def test_posts_that_a_lesson_cannot_work_with_are_said_in_one_sentence(runs, monkeypatch, capsys):
+    def says(name, **env):
+        for variable, value in env.items():
+            monkeypatch.setenv(variable, str(value))
+        with pytest.raises(MGIPSError) as error:
+            start(name)
+        assert "\n" not in str(error.value)
+        return str(error.value)
+
+    few, bare = saved_posts(runs / "few", 12), saved_posts(runs / "bare", image=None, crops=())
+    assert "has 12 test posts, and a lesson needs 30" in says("06", MGIPS_CORPUS=few)
+    assert "have no pictures" in says("06", MGIPS_CORPUS=bare)
+    text = mgips.load("tiny-text")
+    text.save_pretrained(runs / "words")
+    assert "reads the text alone" in says("10", MGIPS_CORPUS=saved_posts(runs / "posts"), MGIPS_RUN=runs / "words")
+    renamed = [
+        tuple(tag.replace("PER", "CAFE") for tag in post.tags)
+        for post in mgips.load_corpus("tinytweets:train=40,dev=1,test=1").train
+    ]
+    posts = [
+        dataclasses.replace(post, tags=tags)
+        for post, tags in zip(mgips.load_corpus("tinytweets:train=40,dev=1,test=1").train, renamed, strict=True)
+    ]
+    mgips.save_corpus(Corpus("cafes", tuple(posts), tuple(posts), tuple(posts)), runs / "cafes")
+    assert "knows no CAFE" in says("04", MGIPS_CORPUS=runs / "cafes", MGIPS_RUN="tiny-full")
+    start("12")  # it reads committed results, whatever the posts are
+    capsys.readouterr()
+
+
+def test_a_function_may_write_into_what_it_gets(capsys):
+    def mine(relevance, k):
+        chosen = torch.zeros_like(relevance, dtype=torch.bool)
+        for _ in range(k):
+            best = relevance.argmax(1)
+            chosen[range(len(best)), best] = True
+            relevance[range(len(best)), best] = -2
+        return chosen
+
+    rebuild(
+        "pair_mining.mine", mine, mgips.load("tiny-full"), mgips.load_corpus("tinytweets:train=1,dev=1,test=40").test
+    )
+    assert "✗" not in capsys.readouterr().out

@@ -2802,7 +2802,9 @@ async function start(root, source, data, { address = true } = {}) {
   /** Changes what is shown; computes what depends on it. @param {Record<string, any>} change */
   app.set = (change) => {
     const before = app.state;
-    if ("post" in change && change.post !== before.post)
+    if ("post" in change && change.post !== before.post) {
+      app.out = {}; // no answer stands beside the words of another post
+      app.cards = {};
       change = {
         words: null,
         picture: "own",
@@ -2811,6 +2813,7 @@ async function start(root, source, data, { address = true } = {}) {
         editing: null,
         ...change,
       };
+    }
     app.state = { ...before, ...change };
     app.state.word = Math.max(0, Math.min(app.state.word, app.words().length - 1));
     app.draw();
@@ -2881,7 +2884,7 @@ async function start(root, source, data, { address = true } = {}) {
       const started = performance.now();
       const out = await ask("run", name, app.asked(name), { ...options, vectors: false });
       performance.measure(`mgips ${name}`, { start: started });
-      app.out[name] = out;
+      if (state.post === app.state.post) app.out[name] = out;
       if (again) return;
     }
     if (!app.opened) performance.measure("mgips opened to first tags", { start: began });
@@ -2890,10 +2893,11 @@ async function start(root, source, data, { address = true } = {}) {
     const pictures = ["own", ...(app.showcase?.post === state.post ? [`day.${app.showcase.other}`] : [])];
     for (const picture of app.seeing.length ? pictures : []) {
       if (again) return;
-      app.cards[picture] = await ask("run", app.main, app.asked(app.main, picture), {
+      const card = await ask("run", app.main, app.asked(app.main, picture), {
         pool: app.pools[app.main],
         vectors: false,
       });
+      if (state.post === app.state.post) app.cards[picture] = card;
     }
     if (pictures.length < 2) app.cards = { own: app.cards.own };
     if (!app.opened) {

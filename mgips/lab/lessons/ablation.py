@@ -299,7 +299,7 @@ def left_out(differences: Mapping[str, Difference]) -> str:
     def how(row: str) -> str:
         place = order.index(row)
         return (f"p = {f'{differences[row].p:.4f}'.removeprefix('0')} alone; number {place + 1} from below, so times "
-                f"{len(order) - place}: {p_value(p[row])}")  # fmt: skip
+                f"{len(order) - place}: {p_value(p[row])}; times {math.ceil(0.05 / differences[row].p) - 1} or less would do")  # fmt: skip
 
     firm = [labels[row] for row, d in differences.items() if concluded(d, p[row]) != NO_DIFFERENCE]
     lost = [f"{labels[row]} ({how(row)})"
@@ -316,6 +316,18 @@ def left_out(differences: Mapping[str, Difference]) -> str:
         f"After Holm's correction {counted(len(firm), 'row')} of {len(differences)} hold"
         f"{'s' * (len(firm) < 2)}{': ' * bool(firm)}{listed(firm)}.{weak} For the {len(ours)} parts that the paper "
         f"leaves out, differences of {min(sizes):.1f} to {max(sizes):.1f} points could have been detected here."
+    )
+
+
+def scaled(runs: Runs) -> str:
+    """What averaging to 1 does where mutual attention is missing: against `no-mutual`, and seed by seed, in two sentences."""
+    row, plain = runs["mean-no-mutual"], runs["no-mutual"]
+    d = paired_bootstrap(counts_of(plain), counts_of(row))
+    full = {run.seed: run.f1 for run in runs["full"]}
+    each = ", ".join(f"{100 * (run.f1 - full[run.seed]):+.1f}" for run in row)
+    return (
+        f"Without mutual attention, weights that average 1 score {d} above weights that sum to 1: {d.verdict}, even read "
+        f"alone. Against the full model their {len(row)} seeds are {each}."
     )
 
 
@@ -400,7 +412,7 @@ def table3(differences: Mapping[str, Difference]) -> Figure:
         write(place, p_value(d.p), p_value(p[row]), f"{100 * d.detectable:.1f}", printed(row))
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(yticks=range(len(differences)), yticklabels=[labels[row] for row in differences])
-    ax.set_xlabel("F1 minus the full model's, points (95 % paired bootstrap); left of zero: the part helps")
+    ax.set_xlabel("F1 minus the full model's, points (95 % paired bootstrap); left of zero: worse than full")
     ax.invert_yaxis()
     firm = sum(concluded(d, p[row]) != NO_DIFFERENCE for row, d in differences.items())
     more = sum(d.verdict != NO_DIFFERENCE for d in differences.values()) - firm
@@ -435,7 +447,7 @@ def two_kinds(runs: Runs, differences: Mapping[str, Difference], limit: float = 
             _bar(ax, 100 * d.difference, 100 * d.low, 100 * d.high, place + shift, colour, **look)
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set(yticks=range(len(shown)), yticklabels=[f"{'→ ' * (row in differ)}{labels[row]}" for row in shown])
-    ax.set(xlabel="F1 minus the full model's, points; left of zero: the part helps")
+    ax.set(xlabel="F1 minus the full model's, points; left of zero: worse than full")
     ax.invert_yaxis()
     beyond = [labels[row] for row in differences if row not in shown]
     note = f" Not drawn (beyond {points(limit)}, and both agree): {listed(beyond)}." if beyond else ""
@@ -523,7 +535,7 @@ def crossed(runs: Runs) -> Figure:
         "interweave, beside\nmutual attention": worth("no-mgi", "full"),
         "mutual attention,\nwithout interweave": worth("neither", "no-mgi"),
         "mutual attention,\nbeside interweave": worth("no-mutual", "full"),
-        "interaction: beside\nless without, of either": interaction(runs),
+        "interaction: worth beside the\nother minus worth without it": interaction(runs),
         "pictures, without\nmutual attention": worth("text", "no-mutual"),
     }
     p = corrected(rows)
@@ -554,11 +566,15 @@ def shared_work(
         return "No detectable interaction: what one part is worth does not depend on the other"
     if both.difference > 0:
         return f"Each is worth more beside the other: interaction {both}"
-    rest = [
-        "all" if left.verdict == NO_DIFFERENCE else f"{100 * (1 - left.difference / whole.difference):.0f} %"
-        for left, whole in ((beside, alone), (other_beside, other_alone))
-    ]
+    rest = [_done(left, whole) for left, whole in ((beside, alone), (other_beside, other_alone))]
     return f"Mutual attention does {rest[0]} of interweave's work; interweave does {rest[1]} of mutual attention's"
+
+
+def _done(left: Difference, whole: Difference) -> str:
+    if left.verdict == NO_DIFFERENCE:
+        return "all"
+    share = 1 - left.difference / whole.difference
+    return "about half" if 0.4 <= share <= 0.6 else f"{100 * share:.0f} %"
 
 
 def dials_shown(seed: int = 0) -> Figure:
@@ -568,6 +584,11 @@ def dials_shown(seed: int = 0) -> Figure:
         name: tinytweets(seed, (64, 64, 64), unrelated, 0.0, chatter=0.5, misleading=misleading).test
         for name, (unrelated, misleading) in dials.items()
     }
+    drawn_from = {
+        "fits": "(the first type named)",
+        "is unrelated": "(any type, at random)",
+        "misleads": "(never a type named)",
+    }
     shows = {name: [post.truth.shows for post in posts] for name, posts in made.items()}
     places = [i for i, post in enumerate(made["misleads"]) if post.truth.misleads]
     place = min(places, key=lambda i: (len({show[i] for show in shows.values()}) < 3, len(named(made["fits"][i])), i))
@@ -576,7 +597,7 @@ def dials_shown(seed: int = 0) -> Figure:
         post = posts[place]
         ax.imshow(picture_of(post))
         ax.set(xticks=[], yticks=[])
-        ax.set_title(f"{name}: shows {post.truth.shows or 'nothing'}", fontsize=10)
+        ax.set_title(f"{name}: shows {post.truth.shows or 'nothing'}\n{drawn_from[name]}", fontsize=10)
         ax.spines[:].set(visible=True, color="#cccccc")
     post = made["fits"][place]
     names = listed([f"{span.text} ({span.type})" for span in named(post)])
@@ -595,7 +616,7 @@ MIDDLE = "0.338-0"
 
 
 def beside_the_table(folder: Any = RESULTS) -> str:
-    """Why pictures are worth less at the map's default point than in Table 3: how many names are open, in a sentence."""
+    """Why pictures are worth less at the map's default point than in Table 3: how many names are ambiguous, in two sentences."""
     rows = {row.name: row for row in find_grid("parts-dials").rows}
     dials, table = load_results("parts-dials", folder=folder), load_results("table3", folder=folder)
     full = dials[f"full-{MIDDLE}"]
@@ -606,12 +627,18 @@ def beside_the_table(folder: Any = RESULTS) -> str:
     }
     says = []
     for where, (text, runs, drawn) in here.items():
-        open_names = sum(len(post.truth.ambiguous) for seed in seeds for post in tinytweets(seed, **drawn).test)
-        share = open_names / sum(int(run.counts[:, 2].sum()) for run in runs)
+        ambiguous = sum(len(post.truth.ambiguous) for seed in seeds for post in tinytweets(seed, **drawn).test)
+        share = ambiguous / sum(int(run.counts[:, 2].sum()) for run in runs)
         gain = f1_of(runs) - f1_of(text)
-        says.append(f"{where} {100 * share:.0f} % of the names are open and pictures are worth {gain:+.1f} points "
-                    f"(scaled up to all names being open: {gain / share:.0f})")  # fmt: skip
-    return f"With both dials at their defaults and seeds {seeds[0]} to {seeds[-1]}: {'; '.join(says)}."
+        says.append(f"{where} {100 * share:.0f} % of the names are ambiguous and pictures are worth {gain:+.1f} points "
+                    f"(scaled up to all names being ambiguous: {gain / share:.0f})")  # fmt: skip
+    drawn = rows[f"full-{MIDDLE}"].drawn
+    whole = f1_of(table["full"]) - f1_of(table["text"])
+    return (
+        f"With both dials at their defaults ({100 * drawn['unrelated']:.1f} % unrelated, {100 * drawn['misleading']:.0f} % "
+        f"misleading) and seeds {seeds[0]} to {seeds[-1]}: {'; '.join(says)}. (The table's {whole:.1f} is over "
+        f"{len(table['full'])} seeds; over these {len(seeds)} it is {gain:.1f}.)"
+    )
 
 
 def decided(folder: Any = RESULTS, place: str = "0.338-1") -> str:

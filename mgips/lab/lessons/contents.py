@@ -41,6 +41,8 @@ class Lesson:
     """Earlier lessons, by name, of which it uses something."""
     gpu: str = field(default="A GPU changes little: the models are small.")
     """What a GPU changes."""
+    opens: bool = True
+    """Whether it looks into a model and its posts; the others read committed results."""
 
     @property
     def topic(self) -> str:
@@ -70,22 +72,22 @@ CONTENTS = (
     Lesson("08_find_the_fault", WORKS, "Five broken models",
            "Each of five models has one fault. Can you find it?", 35, (), ("03_mutual_attention", "04_interweave", "05_crf", "06_pair_mining")),
     Lesson("09_ablation", CHECKED, "What is each part worth?",
-           "Which part could be left out without anyone noticing?", 20, (), ("07_training",)),
+           "Which part could be left out without anyone noticing?", 20, (), ("07_training",), opens=False),
     Lesson("10_cases", CHECKED, "One post at a time",
            "Does a model that is right read the picture, or is it lucky?", 20, (), ("03_mutual_attention", "06_pair_mining")),
     Lesson("11_entity_vectors", CHECKED, "Where names lie",
            "Do names of one type lie together, and which step brings them there?", 20, (), ("04_interweave",)),
     Lesson("12_paper", CHECKED, "The paper, checked",
-           "Do the paper's own numbers agree with each other?", 15, (), ("09_ablation",)),
+           "Do the paper's own numbers agree with each other?", 15, (), ("09_ablation",), opens=False),
     Lesson("13_released_code", CHECKED, "The released code, and tests that leak",
            "How much higher is a score if the test split was seen in training?", 25, (), ("12_paper",)),
     Lesson("14_reading", BEYOND, "Positives that reach the answer",
-           "If another post's picture fits better, why not read it?", 50, ("mining",), ("06_pair_mining", "09_ablation")),
+           "If another post's picture fits better, why not read it?", 30, ("mining",), ("06_pair_mining", "09_ablation")),
     Lesson("15_real_posts", BEYOND, "Real posts",
-           "What of this is left on Twitter, where nobody drew the pictures to fit?", 25, (), ("09_ablation",)),
+           "What of this is left on Twitter, where nobody drew the pictures to fit?", 25, (), ("09_ablation",), opens=False),
     Lesson("16_your_posts", BEYOND, "Your posts, your labels, your GPU",
            "What does it take to do all this with your own posts?", 40, (), ("07_training",),
-           "Trains the `base` preset in minutes; on two CPU cores take `tiny` or `minilm`."),
+           "Trains the `base` preset in minutes; on two CPU cores take `tiny` or `minilm`.", opens=False),
 )  # fmt: skip
 
 

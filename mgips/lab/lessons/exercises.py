@@ -6,9 +6,11 @@ out from the same numbers, and does the same for each typical mistake, so that a
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib
 import inspect
+import io
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +108,9 @@ def _judge(exercise: Exercise, answer: Any, given: tuple[Any, ...]) -> Verdict:
         return Verdict(None, "Not yet answered.")
     if not given and _needs_numbers(exercise.right):
         return Verdict(
-            False, f"A function is asked for, and {_shown(answer)} is none; hand it over without calling it."
+            False,
+            f"{_shown(answer)} cannot be checked alone: hand over a function without calling it, or a value and the "
+            "numbers that it was worked out from.",
         )
     try:
         expected = exercise.right(*_copied(given))
@@ -132,14 +136,18 @@ def _needs_numbers(function: Callable[..., Any]) -> bool:
 def _judge_function(exercise: Exercise, function: Callable[..., Any]) -> Verdict:
     """The same of a function: a mistake is what agrees with it on every case."""
     answers = []
+    printed = io.StringIO()
     for case in exercise.cases:
         try:
-            answers.append(_kept(function(*_copied(case))))
+            with contextlib.redirect_stdout(printed):
+                answers.append(_kept(function(*_copied(case))))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # the reader's own code: whatever it raises is said
             return Verdict(False, f"Your function stopped{_line(function, error.__traceback__)}: {told(error)}")
     if all(map(_blank, answers)):
+        if printed.getvalue():
+            return Verdict(False, "Your function returns nothing; does it print in place of return?")
         return Verdict(None, "Not yet answered.")
     pairs = list(zip(answers, exercise.cases, strict=True))
     says = [_difference(given, exercise.right(*_copied(case)), exercise.within) for given, case in pairs]
@@ -152,7 +160,9 @@ def _mistake(exercise: Exercise, pairs: Sequence[tuple[Any, tuple[Any, ...]]]) -
     """The sentence of the first mistake that gives all of these answers from their numbers; None where none does."""
     for mistake, wrong in exercise.mistakes.items():
         try:
-            if not any(_difference(given, wrong(*_copied(case)), exercise.within) for given, case in pairs):
+            # Closer than a right answer has to be: a guess that is allowed to be rough makes no rough mistakes.
+            within = min(exercise.within, 1e-3)
+            if not any(_difference(given, wrong(*_copied(case)), within) for given, case in pairs):
                 return mistake
         except Exception:  # a mistake that these numbers do not allow
             continue
@@ -296,6 +306,12 @@ def _numbers_differ(answered: torch.Tensor, expected: torch.Tensor, within: floa
     if not off.numel() or off.max() <= within:
         return None
     if not off.dim():
+        given, wanted = float(answered), float(expected)
+        for factor, says in ((100, "That is in per cent; a share is asked for."), (0.01, "That is a share; per cent is asked for.")):  # fmt: skip
+            if wanted and abs(given - factor * wanted) <= 0.01 * abs(factor * wanted):
+                return says
+        if abs(given - wanted) <= 0.002 * abs(wanted):
+            return f"{given:.6g} is nearly it; give it unrounded."
         side = "high" if answered > expected else "low"
         return f"{float(answered):.4g} is too {side}." if not expected.isnan() else f"{float(answered):.4g} is not it."
     place = tuple(int(i) for i in np.unravel_index(int(off.argmax()), off.shape))

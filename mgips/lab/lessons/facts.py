@@ -18,7 +18,9 @@ from mgips.lab.paper.tables import TABLE2
 from mgips.lab.results import RESULTS, load_results
 
 FACT = re.compile(r"(?P<sign>[+\-−]?)(?P<number>\d[\d,]*(?:\.\d+)?)(?P<unit>\s?%)?<!-- fact: (?P<expression>.*?) -->")
-MEASURED = re.compile(r"(?<![\w.§–-])[+\-−]?\d[\d,]*\.\d+|(?<![\w.])\d+\s?%|(?<![\w.])\d+(?:\.\d+)? points?\b")
+MEASURED = re.compile(
+    r"(?<![\w.§–-])[+\-−]?\d[\d,]*\.\d+|[=≈]\s?\.\d+|(?<![\w.])\d+\s?(?:%|per ?cent|percentage)|(?<![\w.])\d+(?:\.\d+)? points?\b"
+)
 """What looks like a measured number: with a decimal point, per cent, or points."""
 
 
@@ -56,8 +58,10 @@ def values(folder: str | Path = RESULTS) -> dict[str, Any]:
 
 def wrong(text: str, folder: str | Path = RESULTS) -> list[str]:
     """The facts of a text that are not what the results say, one line each."""
-    faults = []
+    faults = [] if len(re.findall(r"<!--\s*facts?\b", text)) == len(FACT.findall(text)) else ["a fact is not written as `85.0<!-- fact: … -->`"]  # fmt: skip
     for fact in FACT.finditer(text):
+        if re.search(r"\d", re.sub(r"\"[^\"]*\"|f1", "", fact["expression"])):
+            faults.append(f"{fact['expression']} has a number of its own")
         value = eval(fact["expression"], {"__builtins__": {}}, values(folder))  # the repository's own notebooks
         digits = fact["number"].partition(".")[2]
         written = f"{value:+.{len(digits)}f}" if fact["sign"] else f"{value:.{len(digits)}f}"

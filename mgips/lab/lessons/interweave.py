@@ -112,6 +112,7 @@ def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colou
 # --- one pass on a toy
 
 WORDS = ("Jordan", "again", "!")
+FEATURES = "abcd"
 
 
 def excavator(source: Tensor, guide: Tensor) -> Drawing:
@@ -136,6 +137,8 @@ def excavator(source: Tensor, guide: Tensor) -> Drawing:
         if not place:
             for row, word in enumerate(WORDS):
                 ax.text(-0.15, 2.5 - row, word, ha="right", va="center", fontsize=9.5)
+        for column, feature in enumerate(FEATURES):
+            ax.text(column + 0.5, -0.05, feature, ha="center", va="top", fontsize=9, color=style.GREY)
         if place < 2:
             ax.text(4.42, 1.5, "⊙="[place], fontsize=15, ha="center", va="center", color=style.GREY)
     for spot, cells, name in ((grid[0, 3], [["?"]] * 3, "rows"), (grid[1, 2], [["?"] * 4], "")):
@@ -188,11 +191,11 @@ def weighted(source: Tensor, m: Tensor, w3: Tensor, w4: Tensor, sharpness: float
             ax.text(
                 j, i, f"{table[i, j]:.2f}", ha="center", va="center", fontsize=8.5, color="white" if dark else "black"
             )
-        ax.set(xticks=range(table.shape[1]), xticklabels=[f"f{j + 1}" for j in range(table.shape[1])])
+        ax.set(xticks=range(table.shape[1]), xticklabels=FEATURES[: table.shape[1]])
         ax.set(yticks=range(len(table)), yticklabels=WORDS if ax is axes[0] else [])
         ax.tick_params(length=0)
         ax.set_title(name, fontsize=9.5)
-    word, feature = WORDS[int(row.argmax())], f"f{int(column.argmax()) + 1}"
+    word, feature = WORDS[int(row.argmax())], f"feature {FEATURES[int(column.argmax())]}"
     title = f"The rows favour “{word}” ({100 * row.max():.0f} %), the columns {feature} ({100 * column.max():.0f} %)"
     _title(figure, title)
     show(figure, f"Four tables of 3 tokens by 4 features: source, weighted rows, weighted columns, their sum. {title}.")
@@ -213,6 +216,11 @@ def passes(model: MGIPS) -> list[str]:
         )
     names = [f"{side}{number}" for number in range(1, model.interweave.rounds + 1) for side in "XT"]
     return names + ([f"X{model.interweave.rounds + 1}"] if model.interweave.last_image_pass else [])
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """A pass and the state that it makes, on two lines."""
+    return [f"pass {number}\n(makes {name})" for number, name in enumerate(names, 1)]
 
 
 def message(model: MGIPS, posts: Sequence[Tweet]) -> np.ndarray:
@@ -300,7 +308,9 @@ def draw_message(names: Sequence[str], start: np.ndarray, trained: np.ndarray, w
     ):
         bars = axes[0].bar(np.arange(len(names)) + shift, 100 * values, 0.38, color=colour, label=label)
         axes[0].bar_label(bars, fmt="%.1f", fontsize=8.5)
-    axes[0].set(xticks=range(len(names)), xticklabels=names, ylim=(0, 1.3 * 100 * max(start.max(), trained.max())))
+    axes[0].set(
+        xticks=range(len(names)), xticklabels=_named(names), ylim=(0, 1.3 * 100 * max(start.max(), trained.max()))
+    )
     axes[0].set_title("message in % of the guide's length", fontsize=9.5)
     axes[0].legend(frameon=False, fontsize=8.5)
     states = range(len(walk.lengths))
@@ -422,7 +432,7 @@ def draw_picks(model: MGIPS, post: Tweet, picks: Picks) -> Drawing:
         drawn, best = rows[:, :CUT], int(rows[0].argmax())
         weights.append(ax)
         shades = ax.imshow(100 * drawn, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-        ax.set_yticks(range(len(names)), names)
+        ax.set_yticks(range(len(names)), _named(names), fontsize=8.5)
         ax.set_xticks(range(drawn.shape[1]), [_short(piece) for piece in pieces[:CUT]], rotation=90, fontsize=8)
         numbers = ax.secondary_xaxis("top")
         numbers.set_xticks(range(drawn.shape[1]), [f"{i}" for i in range(drawn.shape[1])], fontsize=7, color=style.GREY)
@@ -430,24 +440,25 @@ def draw_picks(model: MGIPS, post: Tweet, picks: Picks) -> Drawing:
         numbers.tick_params(length=0, pad=1)
         ax.tick_params(length=0)
         rest = f"; {len(pieces) - CUT} more pieces are not drawn" if len(pieces) > CUT else ""
-        ax.set_title(f"{name}: {names[0]} picks “{pieces[best]}”, place {best}{rest}", fontsize=9.5)
+        ax.set_title(f"{name}: pass 1 picks “{pieces[best]}”, place {best}{rest}", fontsize=9.5)
         most = (f"{n} “{pieces[r.argmax()]}” ({100 * r.max():.0f} %)" for n, r in zip(names, rows, strict=True))
         says.append(f"{name}, most on " + ", ".join(most))
     figure.colorbar(shades, ax=weights, location="left", aspect=40, pad=0.01, label="row weight, % of the post's")
-    _draw_goes(figure.add_subplot(grid[0, 1]), names, picks)
+    numbered = [f"pass {number + 1}" for number in range(len(names))]
+    _draw_goes(figure.add_subplot(grid[0, 1]), numbered, picks)
     ax = figure.add_subplot(grid[1, 1])
-    bars = ax.barh(names, 100 * picks.entities, 0.6, color=style.LOSS)
+    bars = ax.barh(numbered, 100 * picks.entities, 0.6, color=style.LOSS)
     white = {"facecolor": "white", "linewidth": 0, "pad": 0.8}
     ax.bar_label(bars, fmt="%.1f", fontsize=8.5, padding=3, bbox=white, zorder=4)
     ax.axvline(100 * picks.share, color="black", linestyle=":", linewidth=1.2)
     ax.text(100 * picks.share, -0.62, " their share", fontsize=8.5, va="bottom")
     ax.set(ylim=(len(names) - 0.5, -0.9), xlim=(0, 200 * max(picks.share, float(picks.entities.max()), 0.01)))
     ax.set_title("weight on entities, %", fontsize=9.5)
-    stays, follows = 100 * picks.stays[0], 100 * picks.follows[0]
+    stays, follows = (f"{100 * x.min():.0f} to {100 * x.max():.0f} %" for x in (picks.stays, picks.follows))
     finding = "The weight stays at its place" if (picks.stays > picks.follows).all() else "The weight moves" if (picks.stays < picks.follows).all() else "Place or word: it depends on the pass"  # fmt: skip
     _title(
         figure,
-        f"{finding} when the words move on: in {stays:.0f} % of the posts ({names[0]}); it follows its word in {follows:.0f} %",
+        f"{finding} when words move: it stays in {stays} of the posts, follows its word in {follows}",
     )
     whole = "; ".join(
         f"{n}: same place {100 * a:.0f} %, same word {100 * b:.0f} %"
@@ -509,7 +520,13 @@ class Gates(NamedTuple):
 
     @property
     def says(self) -> str:
-        """Cohen's d with its interval, and which sizes of a difference the interval rules out."""
+        """A plain answer, Cohen's d with its interval, and which sizes of a difference the interval rules out."""
+        which = "more" if self.difference > 0 else "less"
+        answer = (
+            f"Perhaps a little {which} of T0 is kept where the picture is unrelated, but the interval holds zero."
+            if self.low <= 0 <= self.high
+            else f"Where the picture is unrelated, {which} of T0 is kept."
+        )
         largest = max(abs(self.low), abs(self.high))
         rules_out = (
             "even a small difference (0.2) can be ruled out"
@@ -518,7 +535,7 @@ class Gates(NamedTuple):
             if largest < 0.8
             else "not even a large difference (0.8) can be ruled out"
         )
-        return f"Cohen's d = {self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}]: {rules_out}."
+        return f"{answer} Cohen's d = {self.difference:+.2f} [{self.low:+.2f}, {self.high:+.2f}]: {rules_out}."
 
 
 def gates(model: MGIPS, posts: Sequence[Tweet]) -> Gates:
@@ -649,6 +666,23 @@ class Patched:
     truth: bool
     """Whether it is known what the pictures show."""
 
+    @property
+    def gives(self) -> str:
+        """Of whom, and what another picture's part gives them."""
+        return "of the names the other picture's type" if self.truth else "of the posts other tags"
+
+    @property
+    def says(self) -> str:
+        """How many change when the image state X0 alone comes from another picture."""
+        share = 1 - self.own["image state X0"]
+        verdict = "hardly any" if share < 0.05 else "some" if share < 0.4 else "about half" if share < 0.6 else "most"
+        who = (
+            f"of the names change their type, {100 * self.other['image state X0']:.0f} % to the other picture's"
+            if self.truth
+            else "of the posts get other tags"
+        )
+        return f"Guess 2: {verdict}. With X0 alone from another picture {100 * share:.0f} % {who}."
+
 
 def patch_all(model: MGIPS, posts: Sequence[Tweet]) -> Patched:
     """Patch every part in turn, and count.
@@ -713,8 +747,8 @@ def draw_patched(found: Patched) -> Drawing:
     ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     parts = {part: share for part, share in found.other.items() if part != "everything"}
     most = max(parts, key=lambda part: parts[part])
-    least = f"the gate does so in {100 * parts['gate']:.0f} %" if "gate" in parts else "nothing else was tried"
-    says = f"Taken from another picture, the {most} changes {100 * parts[most]:.0f} % of them; {least}"
+    least = f"the gate {100 * parts['gate']:.0f} %" if "gate" in parts else "nothing else was tried"
+    says = f"From another picture, the {most} gives {100 * parts[most]:.0f} % {found.gives}; {least}"
     _title(figure, says)
     return figure, f"{says}. " + "; ".join(f"{part}: {100 * share:.0f} %" for part, share in found.other.items()) + "."
 

@@ -18,7 +18,7 @@ from mgips.data.batch import Batch, TweetDataset, evaluation_batches
 from mgips.data.corpus import Tweet
 from mgips.data.crops import crop_array
 from mgips.data.spans import spans
-from mgips.lab.counterfactual import gives, handed, patched, shuffled, with_pictures_of
+from mgips.lab.counterfactual import blank, gives, handed, patched, shuffled, with_pictures_of
 from mgips.lab.figures import show, style
 from mgips.lab.figures.text import printable
 from mgips.lab.lessons.exercises import Exercise
@@ -754,7 +754,10 @@ def patching_title(found: Patching) -> str:
     depth = len(found.places) - 3
     best = int(found.other[:depth].argmax())
     share = 100 * found.other[best] / max(found.posts, 1)
-    return f"The picture enters in layer {best + 1}: swapped there alone, {share:.0f} % of the posts follow it"
+    swapped = f"swapped there alone, {share:.0f} % of the posts follow it"
+    if share > 50:
+        return f"Where the layers disagree, layer {best + 1} wins: {swapped}"
+    return f"Where the layers disagree, none wins alone; most often layer {best + 1}: {swapped}"
 
 
 def said_of_patching(found: Patching) -> str:
@@ -779,3 +782,28 @@ def said_of_patching(found: Patching) -> str:
             f"picture shows if it stands in {found.places[best]}, and {whole} if it stands everywhere."
         )
     return text
+
+
+def said_of_blank(model: MGIPS, tweets: Sequence[Tweet]) -> str:
+    """How many ambiguous names keep their right type where the text reads the blank picture; the posts of `patching`."""
+    if not all(tweet.truth is not None for tweet in tweets):
+        return "How many names keep their type with a blank picture is counted with the truth of TinyTweets only."
+    posts = other_pictures(tweets)[0]
+    depth = len(model.encoder.text)
+    places: list[tuple[str, Collection[int], bool]] = [("nowhere", (), False)]
+    places += [(f"in layer {i + 1} only", (i,), False) for i in _few_layers(depth)]
+    places += [("everywhere", range(depth), True)]
+    right = dict.fromkeys([name for name, *_ in places], 0)
+    for start in range(0, len(posts), 60):
+        some = posts[start : start + 60]
+        batch, none = (model.batcher(each).to(model.device) for each in (some, blank(some)))
+        given = handed(model, none)
+        for name, layers, after in places:
+            tags = model.decode(patched(model, batch, given, layers, after), batch)
+            right[name] += sum(_type_of(t, row) == _type_of(t, list(t.tags)) for t, row in zip(some, tags, strict=True))
+    counts = ", ".join(f"{name} {count}" for name, count in right.items())
+    guessed = sum(1 / len(tweet.truth.options) for tweet in posts)
+    return (
+        f"**With no picture in place of another.** Of the {len(posts)} names, so many have their right type where the text "
+        f"reads the blank picture: {counts} (guessing among a name's types: {guessed:.0f})."
+    )

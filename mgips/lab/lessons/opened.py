@@ -19,7 +19,7 @@ from typing import Any
 from mgips.config import ModelConfig, TrainConfig, preset
 from mgips.data.corpus import Corpus
 from mgips.data.load import load_corpus, place_in
-from mgips.errors import RunError
+from mgips.errors import DataError, RunError
 from mgips.lab import doctor
 from mgips.lab.figures import show, style
 from mgips.lab.lessons.contents import Lesson, lesson_of
@@ -45,6 +45,10 @@ HAS: dict[str, Callable[[ModelConfig], bool]] = {
     "mining": lambda config: config.contrast,
 }
 """Whether a model has a box of the map."""
+WORDS_DO = ("crf",)
+"""Lessons that a model without pictures can open."""
+FEWEST = 30
+"""Test posts from which on a share or an interval says something."""
 
 
 class Opened:
@@ -83,9 +87,14 @@ class Opened:
         """The model to look into: the full one of the package by default; of two runs the one that has images.
 
         Raises:
-            RunError: the run lacks what the lesson looks into.
+            RunError: the run lacks what the lesson looks into, or does not know the posts' entity types.
         """
         model = self._given(images=True) or self._given(images=False) or self.trained("full")
+        if not model.config.images and self.lesson.topic not in WORDS_DO:
+            raise RunError(f"The run {self.runs[0]} reads the text alone, and this lesson is about pictures; name a run of a full model in MGIPS_RUN, the text-only one beside it.")  # fmt: skip
+        tags = {tag[2:] for post in self.corpus.test for tag in post.tags or () if tag != "O"}
+        if self.runs and (unknown := sorted(tags - set(model.config.types))):
+            raise RunError(f"The run {self.runs[0]} knows no {', '.join(unknown)}, which the posts of {self.corpus.name} have; give MGIPS_RUN a run that was trained on them, or leave MGIPS_CORPUS and MGIPS_DATA out.")  # fmt: skip
         for stage in self.lesson.stages:
             if stage in HAS and not HAS[stage](model.config):
                 run = f"the run {self.runs[0]}" if self.runs else f"preset {self.preset}"
@@ -146,6 +155,14 @@ def start(name: str) -> Opened:
     """
     lesson = lesson_of(name)
     opened = Opened(lesson)
+    if opened.own and lesson.opens:
+        count = len(opened.corpus.test)
+        if count < FEWEST:
+            raise DataError(f"{opened.corpus.name} has {count} test posts, and a lesson needs {FEWEST}; give it more posts.")  # fmt: skip
+        if lesson.topic not in WORDS_DO and not any(post.image is not None for post in opened.corpus.test):
+            raise DataError(f"The test posts of {opened.corpus.name} have no pictures, and this lesson is about them.")
+        if opened.runs:
+            _ = opened.model  # what it lacks is said before anything is shown
     style.use()
     show(here(lesson.stages, lesson.title), described(lesson.stages))
     say(told(opened))
@@ -167,8 +184,9 @@ def told(opened: Opened) -> str:
     times = f"**Time:** about {lesson.seconds} seconds on two CPU cores with the package's models. {lesson.gpu}"
     notice = (
         ""
-        if opened.tiny
-        else "\n\nThe text speaks of TinyTweets where it gives numbers or names posts; what the cells print is of your posts."
+        if not opened.own
+        else "\n\nThe text speaks of TinyTweets and the package's models where it gives numbers or names posts. What the cells "
+        "print is of your model and posts, except where they read committed runs and say so."
     )
     return f"{posts} · {there}\n\n{times}{notice}"
 

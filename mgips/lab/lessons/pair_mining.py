@@ -26,11 +26,13 @@ from mgips.data.spans import spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import relevance_matrix
 from mgips.lab.figures.grids import compare
+from mgips.lab.figures.mining import relevance_dots
 from mgips.lab.figures.style import CYCLE, GREY, IMAGE, LOSS, TEXT
 from mgips.lab.lessons.exercises import Exercise
+from mgips.lab.lessons.opened import Opened
+from mgips.lab.precision import batch_relevance
 from mgips.lab.results import load_results
 from mgips.lab.stats import NO_DIFFERENCE, concluded, corrected
-from mgips.mining import hubs, hubs_by_chance
 from mgips.model.contrastive import cl_loss, ips_loss, mine, relevance
 from mgips.model.mgips import MGIPS
 
@@ -38,8 +40,14 @@ COMMITTED = Path("../figures/data")
 """The committed results, from the notebooks' folder."""
 BATCH = 32
 KS = (1, 2, 3, 5, 8)
-MINES = ("full", "no-ips", "no-cl", "unimodal", "tau-0.1")
-"""The rows of Table 3 that differ in nothing but how pairs are compared and learned."""
+MINES = {
+    "full": "IPS and CL (full)",
+    "no-ips": "CL only (eq. 17)",
+    "no-cl": "IPS only (eq. 16)",
+    "unimodal": "both, on unimodal features",
+    "tau-0.1": "both, at τ = 0.1",
+}
+"""The rows of Table 3 that differ in nothing but how pairs are compared and learned, and which losses they have."""
 
 
 # ---- what a model mines ----
@@ -80,6 +88,16 @@ def finds_own(batches: Sequence[Compared]) -> float:
     return float(torch.cat([batch.mined.diagonal() for batch in batches]).float().mean())
 
 
+def mined_told(lesson: Opened, batches: Sequence[Compared], batch: Compared, row: int) -> str:
+    """Whether a text takes its own picture, as most do, and what the taken others have in common, in two sentences."""
+    share, takes = finds_own(batches), bool(batch.mined[row, row])
+    said = f"{share:.0%} of the texts take their own picture; the one above does{'' if takes else ' not'}."
+    if not lesson.tiny:
+        return said
+    same, chance = same_type(lesson.model, batches)
+    return f"{said} {same:.0%} of the mined others show the type that the model gives the name; of all others {chance:.0%} do."
+
+
 def own_by_chance(batches: Sequence[Compared]) -> float:
     """The same where each text mines at random."""
     return float(np.mean([float(batch.mined.float().mean()) for batch in batches]))
@@ -114,6 +132,29 @@ def precision_at(batches: Sequence[Compared], ks: Sequence[int] = KS, own: bool 
         for values, name in zip(shares, found, strict=True):
             found[name].append([float(np.mean(values))])
     return {name: [value for (value,) in values] for name, values in found.items()}
+
+
+Curves = tuple[dict[str, list[float]], dict[str, list[float]]]
+"""`precision_at` with the own picture counted, and with it left out."""
+
+
+def both_sides(models: Mapping[str, Sequence[Compared]]) -> dict[str, Curves]:
+    """`precision_at` of several models, with the own picture counted and with it left out."""
+    return {
+        name: (precision_at(batches, own=True), precision_at(batches, own=False)) for name, batches in models.items()
+    }
+
+
+def reached_told(curves: Mapping[str, Curves], ks: Sequence[int] = KS, k: int = 3) -> str:
+    """What is attainable at each K, and how many of k pictures that the first model mines fit."""
+    first = next(iter(curves.values()))
+    most = ", ".join(f"{value:.2f}" for value in first[0]["attainable"])
+    own, others = (k * side["mined"][ks.index(k)] for side in first)
+    return (
+        f"Attainable at K = {', '.join(map(str, ks))}, own picture counted: {most}. Of {k} pictures that this model "
+        f"takes {own:.1f} fit if the own one may be among them, and of {k} others {others:.1f}. "
+        f"This answers the guess of the beginning: {'less' if own < 1 else 'not less'} than one."
+    )
 
 
 def puzzle(batches: Sequence[Compared]) -> tuple[Compared, int]:
@@ -193,6 +234,11 @@ def _frame(ax: Axes, batch: Compared, row: int, place: int) -> None:
             ax.add_patch(Rectangle((-grow, -grow), 95 + 2 * grow, 95 + 2 * grow, **box))
 
 
+def square(model: MGIPS, posts: Sequence[Tweet]) -> Figure:
+    """Every text of a batch with every picture, as dots (`relevance_dots`)."""
+    return relevance_dots(batch_relevance(model, posts))
+
+
 def arrows(texts: Tensor, images: Tensor) -> Figure:
     """Vectors in the plane as arrows, (N, 2) texts and (M, 2) images, with the circle of length 1."""
     figure, ax = plt.subplots(figsize=(5.6, 3.6), layout="constrained")
@@ -224,21 +270,25 @@ def weights_at(scores: Tensor, positives: Tensor, tau: float, row: int = 0) -> F
     colours = [IMAGE if yes else "#BDBDBD" for yes in chosen.tolist()]
     bars = ax.bar(range(len(weights)), weights.tolist(), color=colours, edgecolor="black", linewidth=0.6)
     ax.bar_label(bars, fmt="%.2f", padding=2)
-    names = [f"image {i}\ncosine {s:.1f}" for i, s in enumerate(scores[row].tolist())]
+    names = [f"image {i}\ncosine {s:.2f}" for i, s in enumerate(scores[row].tolist())]
     ax.set(xticks=range(len(weights)), xticklabels=names, ylim=(0, 1.15), ylabel="weight")
-    ax.set_title(f"τ = {tau:g}: positives (red) hold {weights[chosen].sum():.2f} together; IPS {ips:.2f}, CL {cl:.2f}")
+    ax.set_title(
+        f"τ = {tau:g}: positives (orange) hold {weights[chosen].sum():.2f} together; IPS {ips:.2f}, CL {cl:.2f}"
+    )
     return figure
 
 
-def reachable(curves: Mapping[str, tuple[dict[str, list[float]], dict[str, list[float]]]], ks: Sequence[int] = KS) -> Figure:  # fmt: skip
+def reachable(curves: Mapping[str, Curves], ks: Sequence[int] = KS) -> Figure:
     """Mining precision over K beside what is attainable and what chance gives: own picture counted, and left out.
 
     Args:
-        curves: `precision_at` with and without the own picture, for each model; the first one's in the title.
+        curves: `both_sides` of each model; the first one's in the title.
     """
     figure, axes = plt.subplots(1, 2, figsize=(9.6, 3.7), layout="constrained", sharey=True)
     (name, first), *_ = curves.items()
-    for side, (ax, title) in enumerate(zip(axes, ("own picture counted", "other posts' pictures only"), strict=True)):
+    for side, (ax, title) in enumerate(
+        zip(axes, ("own picture may be among the K", "own picture left out: K others"), strict=True)
+    ):
         values = first[side]
         ax.plot(ks, values["attainable"], "-", color=GREY, marker="_", markersize=10, label="attainable")
         ax.fill_between(ks, values["attainable"], 1.02, color="#EEEEEE", linewidth=0)
@@ -398,7 +448,7 @@ def arms() -> dict[str, Arm]:
     for row in MINES:
         d = differences.get(row)
         found[row] = Arm(
-            results[row][0].record["label"],
+            MINES[row],
             [run.record["mining"]["others"] for run in results[row]],
             [100 * run.f1 for run in results[row]],
             concluded(d, p[row]) if d else "",
@@ -417,7 +467,8 @@ def mining_and_f1() -> Figure:
     for place, name, line in ((most, "attainable", "-"), (chance, "chance", ":")):
         ax.axvline(place, color=GREY, linestyle=line, linewidth=1.2)
         ax.text(place, 88.6, f" {name}", fontsize=9, color=GREY, ha="right" if place > 0.5 else "left", va="top")
-    ax.set(xlim=(0, 1), ylim=(80, 89), xlabel="share of the mined other pictures that fit (K = 3)", ylabel="test F1")
+    ax.set(xlim=(0, 1), ylim=(80, 89), ylabel="test F1")
+    ax.set_xlabel("share that fits, of the places that the own picture leaves (K = 3)")
     ax.legend(frameon=False, loc="lower right", fontsize=9, bbox_to_anchor=(most, 0.02), title="large: mean of five seeds")  # fmt: skip
     means = [(np.mean(arm.others), np.mean(arm.f1)) for arm in arms().values()]
     low, high = min(means), max(means)
@@ -442,32 +493,33 @@ def f1_follows() -> str:
     full, rest = found["full"], [arm for row, arm in found.items() if row != "full"]
     same = [arm for arm in rest if arm.verdict == NO_DIFFERENCE]
     least, best = (pick(found.values(), key=lambda arm: np.mean(arm.others)) for pick in (min, max))
+    rise = float(np.mean(best.f1) - np.mean(least.f1))
+    powers = [arm.detectable for arm in rest]
     head = (
-        f"The worst miner ({least.label}: {np.mean(least.others):.0%} right) has F1 {np.mean(least.f1):.1f}, the best "
-        f"({best.label}: {np.mean(best.others):.0%}) {np.mean(best.f1):.1f}, the full model {np.mean(full.f1):.1f}."
+        f"“{least.label}” mines worst, {np.mean(least.others):.0%} right, with F1 {np.mean(least.f1):.1f}; “{best.label}” best, "
+        f"{np.mean(best.others):.0%} right, with F1 {np.mean(best.f1):.1f}: "
     )
+    if rise <= 0:
+        head += "the dots do not rise."
+    else:
+        head += f"they rise by {rise:.1f}, {'less than' if rise < min(powers) else 'which'} these runs could show."
     if len(same) == len(rest):
-        powers = [arm.detectable for arm in rest]
-        return f"{head} None of the {len(rest)} differs detectably from the full model (detectable: {min(powers):.1f} to {max(powers):.1f} points)."
+        return (
+            f"{head} None of the {len(rest)} differs detectably from the full model (F1 {np.mean(full.f1):.1f}; "
+            f"detectable: {min(powers):.1f} to {max(powers):.1f} points)."
+        )
     other = ", ".join(arm.label for arm in rest if arm not in same)
-    return f"{head} Only {other} differs detectably from the full model."
+    return f"{head} Only {other} differs detectably from the full model (F1 {np.mean(full.f1):.1f})."
 
 
-def hubs_told(batches: Sequence[Compared], name: str) -> str:
-    """How evenly a model mines over the whole split, in a sentence: skewness and the ten most mined pictures."""
-    index, start = [], 0
-    for batch in batches:
-        index.append(batch.mined.nonzero()[:, 1] + start)
-        start += len(batch.posts)
-    met = torch.cat([torch.full((len(batch.posts),), len(batch.posts)) for batch in batches])
-    share = torch.cat(
-        [torch.full((len(b.posts),), float(b.mined.double().mean()), dtype=torch.float64) for b in batches]
-    )
-    found, random = hubs(torch.cat(index), start), hubs_by_chance(met, share)
-    return (
-        f"{name}: the ten most mined of {start} pictures fill {found.top_ten:.0%} of all places (chance {random.top_ten:.0%}), "
-        f"skewness {found.skewness:.1f} (chance {random.skewness:.1f})."
-    )
+def hubs_told(before: Sequence[Compared], after: Sequence[Compared]) -> str:
+    """Whether training has spread out what is mined: the places of a batch's three most mined pictures, in a sentence."""
+    (_, first, _), (_, last, chance) = taken(before), taken(after)
+    if last < 1.25 * chance:
+        verdict = "training with both losses has left no hub"
+    else:
+        verdict = f"training has left {'fewer' if last < first else 'no fewer'} hubs, but some"
+    return f"At random three pictures would fill {chance:.0%} of the places; it was {first:.0%} and is {last:.0%}: {verdict}."
 
 
 # ---- exercises ----

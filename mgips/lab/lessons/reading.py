@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,21 @@ from mgips.data.corpus import Corpus, Tweet
 from mgips.data.load import load_corpus
 from mgips.data.pictures import picture_of
 from mgips.data.spans import Span, spans
+from mgips.data.tinytweets.posts import tinytweets
+from mgips.data.tinytweets.truth import relevance_matrix
 from mgips.lab.figures import as_png, show, show_png
+from mgips.lab.figures.dials import BORROWED, dial_gains, point
 from mgips.lab.figures.grids import compare
+from mgips.lab.figures.reading import ceilings
+from mgips.lab.figures.shared import MARK, dot
 from mgips.lab.figures.style import GREY, IMAGE, LOSS, TEXT
 from mgips.lab.figures.text import fitted, printable
+from mgips.lab.grids import READS_DIALS, STORIES
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.lessons.opened import Opened
 from mgips.lab.pools import READ
-from mgips.lab.results import load_results
-from mgips.lab.stats import concluded, corrected
+from mgips.lab.results import Result, load_results
+from mgips.lab.stats import Difference, concluded, corrected, counts_f1, paired_bootstrap
 from mgips.model.mgips import MGIPS
 from mgips.model.reading import Pool
 from mgips.model.shipped import load
@@ -91,12 +98,15 @@ def a_post(corpus: Corpus, model: MGIPS) -> Tweet:
     """The first test post that the model gets wrong from its own picture alone and right with its day's pictures; where
     the truth is known its own picture is of something else. Without such a post, the first one."""
     posts = [post for post in corpus.test if post.tags and post.image is not None]
-    alone = model.predict(posts, pool=model.pool(()))
-    reads = model.predict(posts, pool=model.pool(corpus.test, days=0))
-    for post, before, after in zip(posts, alone, reads, strict=True):
-        mistaken = known([post]) and (post.truth.related or not post.truth.ambiguous)
-        if before != list(post.tags) == after and not mistaken:
-            return post
+    for start in range(0, len(posts), DAY):
+        some = posts[start : start + DAY]
+        alone = model.predict(some, pool=model.pool(()))
+        near = dict.fromkeys(other.id for post in some[:: DAY - 1] for other in day_of(corpus, post))
+        reads = model.predict(some, pool=model.pool([post for post in corpus.test if post.id in near], days=0))
+        for post, before, after in zip(some, alone, reads, strict=True):
+            mistaken = known([post]) and (post.truth.related or not post.truth.ambiguous)
+            if before != list(post.tags) == after and not mistaken:
+                return post
     return posts[0]
 
 
@@ -299,10 +309,12 @@ def contributions(model: MGIPS, post: Tweet, pool: Pool, day: Sequence[Tweet]) -
     alone = abs(chances["all"] - chances[largest]) if largest else 0.0
     title = (
         f"All that is read moves the right answer from {chances['none']:.2f} to {chances['all']:.2f}; "
-        f"the loss of one picture by {alone:.2f} at most"
+        f"taking one away changes it by at most {alone:.2f}, up or down"
     )
+    if rows:
+        title += f"\nWithout the picture of the largest weight it is {chances[rows[0]]:.2f}"
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    show(figure, title)
+    show(figure, title.replace("\n", ". "))
 
 
 def day_reads(corpus: Corpus, model: MGIPS, day: int, post: int) -> None:
@@ -317,17 +329,185 @@ def day_reads(corpus: Corpus, model: MGIPS, day: int, post: int) -> None:
 # ---- committed results ----
 
 
+@cache
+def _differences(grid: str) -> dict[str, Difference]:
+    return compare(grid, folder=DATA)
+
+
+@cache
+def _runs(grid: str) -> dict[str, list[Result]]:
+    return dict(load_results(grid, folder=DATA))
+
+
 def verdict_of(grid: str, row: str) -> str:
     """What a grid's committed runs say of a row against its reference, in a sentence's end, corrected for its rows."""
-    differences = compare(grid, folder=DATA)
+    differences = _differences(grid)
     difference, p = differences[row], corrected(differences)[row]
-    return f"{difference} points, {concluded(difference, p)}"
+    return f"{difference} points, {concluded(difference, p)} (detectable: {100 * difference.detectable:.1f})"
+
+
+def f1_of(grid: str, row: str, seeds: Sequence[int] | None = None) -> float:
+    """Mean test F1 of a committed row in per cent, over all of its seeds or over some."""
+    return 100 * float(np.mean([run.f1 for run in _runs(grid)[row] if seeds is None or run.seed in seeds]))
+
+
+def weight_of(grid: str, row: str) -> tuple[float, float]:
+    """Of the day's pictures: how many a committed row reads a post, and which share of their weight lies on those that
+    fit, means over its seeds."""
+    days = [run.record["pools"]["day"] for run in _runs(grid)[row]]
+    return tuple(float(np.mean([day[name] for day in days])) for name in ("pictures", "mass"))  # pyright: ignore[reportReturnType]
+
+
+READING = {
+    "sparsemax": "reads, sparsemax",
+    "softmax": "reads, softmax",
+    "top3": "reads the 3 best",
+    "no-contrast": "reads, without CL",
+    "full": "the paper's model, IPS-CL",
+}
+"""Rows of "reads" that the lesson shows, by what its text calls them."""
+CONTROLS = {
+    "texts": "texts in place of pictures",
+    "no-time": "without time",
+    "no-null": "without the null slot",
+    "fixed-5": "relevance from CL alone, 5 best",
+    "self-mined": "IPS-CL from the start",
+    "self-mined-late": "IPS-CL after 3 epochs",
+}
+"""Rows of "reads-controls" that the lesson shows."""
+POOLED = {
+    "split+train": "the split and all of training",
+    "train": "training alone: nothing fits",
+    "past": "what was posted earlier",
+    "32": "32 of the split, at random",
+    "shuffled days": "the split, days exchanged",
+    "oracle": "the day's that truly fit",
+}
+"""Pools that the lesson shows, read by sparsemax."""
+
+
+def _few(
+    title: str,
+    rows: Sequence[tuple[str, float | None, Difference, float]],
+    axis: str,
+    lines: Mapping[float, str],
+    marks: Sequence[float] = (),
+) -> None:
+    """Show a few differences with their intervals: label, F1, difference and corrected p of each row, vertical lines by
+    their place in points, and one more mark a row where there are marks."""
+    figure, ax = plt.subplots(figsize=(9.6, 1.5 + 0.36 * len(rows)), layout="constrained")
+    for place, (_, f1, difference, p) in enumerate(rows):
+        dot(ax, difference, place, *MARK[concluded(difference, p)], markersize=7)
+        said = f"{round(100 * difference.difference, 1) + 0.0:+.1f}    detectable {100 * difference.detectable:.1f}"
+        said = said if f1 is None else f"F1 {f1:.1f}    {said}"
+        ax.annotate(said, (1, place), (10, 0), xycoords=ax.get_yaxis_transform(),
+                    textcoords="offset points", va="center", fontsize=9)  # fmt: skip
+    for place, mark in enumerate(marks):
+        ax.plot(mark, place, "D", color="black", fillstyle="none", markersize=8)
+    ax.axvline(0, color="black", linewidth=0.8)
+    for x, name in lines.items():
+        ax.axvline(x, color="black", linestyle=":", linewidth=1)
+        ax.text(x, -0.75, name, ha="center", va="center", fontsize=9,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 1})  # fmt: skip
+    ax.set(yticks=range(len(rows)), yticklabels=[label for label, *_ in rows], xlabel=axis)
+    ax.set_ylim(len(rows) - 0.5, -1.1 if lines else -0.6)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    show(figure, title)
+
+
+def gains() -> None:
+    """Show what ways to read add to the own picture, and how much is possible; committed runs, five seeds."""
+    differences, own = _differences("reads"), f1_of("reads", "own")
+    p, best = corrected(differences), ceilings(_runs("reads")["own"])
+    rows = [(label, f1_of("reads", row), differences[row], p[row]) for row, label in READING.items()]
+    lines = {
+        100 * best["own_image"] - own: "possible:\nown picture",
+        100 * best["mined"] - own: "possible:\nday's pictures",
+    }
+    title = f"Reading other posts' pictures: F1 {rows[0][1]:.1f} against {own:.1f} with the own picture only (5 seeds)"
+    _few(title, rows, "F1 minus that with the own picture only, in points", lines)
+
+
+def controls() -> None:
+    """Show what is lost when one thing of the model that reads is changed; committed runs, their own seeds."""
+    differences = _differences("reads-controls")
+    p, seeds = corrected(differences), [run.seed for run in _runs("reads-controls")["texts"]]
+    rows = [(label, f1_of("reads-controls", row), differences[row], p[row]) for row, label in CONTROLS.items()]
+    reads = f1_of("reads", "sparsemax", seeds)
+    lost = f1_of("reads", "own", seeds) - reads
+    hurts = sum(concluded(difference, by) == "hurts" for _, _, difference, by in rows)
+    title = f"{hurts} of these {len(rows)} changes hurt reading (F1 {reads:.1f} on the same {len(seeds)} seeds)"
+    _few(title, rows, "F1 minus that of reading by sparsemax, in points", {lost: "own picture only"})
+
+
+def dials() -> None:
+    """Show what reading adds where stories have one post or four, and where few or many pictures are unrelated."""
+    results = {**{row: _runs("reads")[other] for row, other in BORROWED.items()}}
+    results |= {row: runs for row, runs in _runs("reads-dials").items() if runs}
+    found = dial_gains(results, READS_DIALS, STORIES, "own", "reads")
+    names = {point(row, STORIES): row.name for row in READS_DIALS if row.variant == "own"}
+    places, p = sorted(found, key=lambda place: (place[1], place[0])), corrected(found)
+    rows, marks = [], []
+    for place in places:
+        best, posts = ceilings(results[names[place]]), int(place[1])
+        label = f"{posts} post{'s' * (posts > 1)} a story, {100 * place[0]:.0f} % unrelated"
+        rows.append((label, None, found[place], p[place]))
+        marks.append(100 * (best["mined"] - best["own_image"]))
+    pays = [place for place in places if concluded(found[place], p[place]) == "helps"]
+    title = f"Reading pays at {len(pays)} of {len(places)} settings"
+    if pays == [place for place in places if place[1] > 1]:
+        title += ": those where other posts tell the same story"
+    _few(title, rows, "F1 minus that with the own picture only, in points (◇: possible)", {}, marks)
+
+
+def _pool_counts(pool: str) -> list[np.ndarray]:
+    """The tweet counts (300, 3) of sparsemax's committed runs with a pool, by seed."""
+    return [np.array(run.record["pools"][pool]["counts"]) for run in _runs("reads")["sparsemax"]]
+
+
+def pools() -> None:
+    """Show F1 of the committed models by the pool that they read, against the day's; five seeds."""
+    found = {name: paired_bootstrap(_pool_counts("day"), _pool_counts(name)) for name in POOLED}
+    p = corrected(found)
+    f1 = {name: 100 * float(np.mean([counts_f1(c) for c in _pool_counts(name)])) for name in ("day", *POOLED)}
+    rows = [(label, f1[name], found[name], p[name]) for name, label in POOLED.items()]
+    own = f1_of("reads", "own")
+    title = f"With what was posted earlier F1 is {f1['past']:.1f}; with the own picture only it is {own:.1f}"
+    axis = f"F1 minus that with the day's pictures ({f1['day']:.1f}), in points"
+    _few(title, rows, axis, {own - f1["day"]: "own picture only"})
+
+
+def past_told() -> str:
+    """What the past alone gives, apart for the posts before which a picture that fits was posted, and for the others;
+    committed runs against the same models without a pool."""
+    counts: dict[tuple[str, bool], list[np.ndarray]] = {}
+    share = []
+    for run, past, none in zip(_runs("reads")["sparsemax"], _pool_counts("past"), _pool_counts("none"), strict=True):
+        drawn = run.record["drawn"]
+        posts = tinytweets(run.seed, **{**drawn, "sizes": (1, *drawn["sizes"][1:])}).test
+        times, there = np.array([post.time for post in posts]), np.array([post.image is not None for post in posts])
+        fit = (relevance_matrix(posts) & there & (times < times[:, None])).any(1)
+        share.append(fit.mean())
+        for name, of in (("past", past), ("none", none)):
+            for kept in (True, False):
+                counts.setdefault((name, kept), []).append(of[fit == kept])
+    f1 = {key: 100 * float(np.mean([counts_f1(c) for c in each])) for key, each in counts.items()}
+    changes = {kept: paired_bootstrap(counts["none", kept], counts["past", kept]) for kept in (True, False)}
+    runs = _runs("reads")["sparsemax"]
+    nothing = {name: 100 * np.mean([run.record["pools"][name]["nothing"] for run in runs]) for name in ("past", "32")}
+    told = {
+        kept: f"F1 {f1['past', kept]:.1f}, without a pool {f1['none', kept]:.1f}: {changes[kept]} points"
+        for kept in changes
+    }
+    return f"""
+- A picture that fits was posted earlier ({100 * np.mean(share):.0f} % of the posts): {told[True]}.
+- None was: {told[False]}.
+- Weight of the null: {nothing["past"]:.0f} % in "past", {nothing["32"]:.0f} % in "32 at random"."""
 
 
 def minutes(*rows: str) -> dict[str, float]:
     """How long a committed run of each row of "reads" took, in minutes on one CPU core, median over seeds."""
-    results = load_results("reads", folder=DATA)
-    return {row: float(np.median([run.record["seconds"] for run in results[row]])) / 60 for row in rows}
+    return {row: float(np.median([run.record["seconds"] for run in _runs("reads")[row]])) / 60 for row in rows}
 
 
 def stored(model: MGIPS, posts: int) -> float:

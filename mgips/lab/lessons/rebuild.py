@@ -25,14 +25,14 @@ def _attend(yours: Function) -> Function:
     """The lesson's (queries, keys, values, mask) → context, called as the package calls its own."""
 
     def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor, dropout: float, weights: bool = False):
-        return yours(queries, keys, values, mask), None
+        return torch.as_tensor(yours(queries, keys, values, mask)).to(queries), None
 
     return attend
 
 
 def _mine(yours: Function) -> Function:
     """The lesson's (relevance, k) → positives."""
-    return lambda relevance, k, candidates=None: yours(relevance.detach(), k)
+    return lambda relevance, k, candidates=None: torch.as_tensor(yours(relevance.detach(), k)).bool()
 
 
 def _log_partition(yours: Function) -> Function:
@@ -86,7 +86,8 @@ def rebuild(name: str, yours: Function, model: MGIPS, posts: Sequence[Tweet]) ->
     def counted(*arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        return yours(*arguments, **named)
+        # What a function writes into its arguments stays with it.
+        return yours(*(x.clone() if isinstance(x, Tensor) else x for x in arguments), **named)
 
     with_ours = measured(model, posts)
     try:
@@ -94,7 +95,7 @@ def rebuild(name: str, yours: Function, model: MGIPS, posts: Sequence[Tweet]) ->
             with_yours = measured(model, posts)
     except Exception as error:  # the reader's own code, or what it returned
         where = "stopped in the trained model" if calls else "could not be put into the model"
-        print(f"  {MARKS[False]} Your function {where}, whose tables are larger: {told(error)}")
+        print(f"  {MARKS[False]} Your function {where}: {told(error)}")
         return
     if not calls:
         print(f"  {MARKS[None]} This model has no such part: it never called your function.")

@@ -297,9 +297,9 @@ def show_relevant(day: Sequence[Tweet]) -> None:
         names.append(f"{_name(told[0])} ({told[0].truth.means})" if told[0].truth.story else "chatter")
         start += size
     ax.set_yticks(ticks, names, fontsize=9)
-    ax.set_xticks(range(len(order)), ["" if post.truth.related else "×" for post in order], fontsize=8)
+    ax.set_xticks(range(len(order)), [_mark(post) for post in order], fontsize=8)
     ax.tick_params(length=0)
-    ax.set(xlabel="32 pictures (×: unrelated or missing)" if len(order) == 32 else "pictures", ylabel="texts, by story")
+    ax.set(xlabel=f"{len(order)} pictures (×: unrelated or missing; o: related, but chatter)", ylabel="texts, by story")
     many = matrix.sum(1)[[bool(post.truth.story) for post in order]].mean()
     figure.suptitle(
         f"A text of this day with a story has {many:.1f} relevant pictures among {len(order)}",
@@ -311,6 +311,11 @@ def show_relevant(day: Sequence[Tweet]) -> None:
         figure,
         f"A matrix of {len(order)} texts and pictures in which each story is a block; unrelated pictures are empty columns.",
     )
+
+
+def _mark(post: Tweet) -> str:
+    """Why no text finds a post's picture."""
+    return "×" if not post.truth.related else "" if post.truth.story else "o"
 
 
 # ---- tags and scores ----
@@ -524,7 +529,7 @@ def show_world(unrelated: float, posts_per_story: float, chatter: float) -> None
     ax.invert_yaxis()
     related = sum(post.truth.related for post in day)
     figure.suptitle(
-        f"A day of {len(ids)} stories; {related} of {len(day)} pictures are related (thick frames)",
+        f"A day of {len(ids)} stories; {related} of {len(day)} pictures are related (thick frames: a colour a story, grey for chatter)",
         x=0.012,
         ha="left",
         fontsize=11,
