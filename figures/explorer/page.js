@@ -2815,6 +2815,7 @@ async function start(root, source, data, { address = true } = {}) {
       };
     }
     app.state = { ...before, ...change };
+    app.error = ""; // of what was asked before
     app.state.word = Math.max(0, Math.min(app.state.word, app.words().length - 1));
     app.draw();
     if (address) remember();
@@ -2861,7 +2862,6 @@ async function start(root, source, data, { address = true } = {}) {
       again = false;
       try {
         await answer();
-        app.error = "";
       } catch (error) {
         app.error = said(error);
       }

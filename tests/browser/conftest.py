@@ -54,7 +54,8 @@ def lab(tmp_path_factory):
     shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
     if (ROOT / "runs" / "lessons").is_dir():  # models that the notebooks would train first
         shutil.copytree(ROOT / "runs" / "lessons", home / "runs" / "lessons")
-    shutil.copytree(ROOT / "figures" / "data", home / "figures" / "data")  # the committed runs that some of them read
+    for measured in ("figures/data", "tests/benchmarks"):  # the committed runs and times that some of them read
+        shutil.copytree(ROOT / measured, home / measured)
     kernel = home / "data" / "kernels" / "python3"  # this very interpreter, whatever else is registered
     kernel.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]

@@ -256,7 +256,7 @@ def test_other_pictures(explorer, made, tmp_path):
 
     (tmp_path / "no.png").write_text("no picture")
     page.locator("input[type=file]").set_input_files(tmp_path / "no.png")
-    expect(page.locator(".error")).to_be_visible()
+    expect(page.locator(".error")).to_be_visible(timeout=LOOK)
 
 
 def test_the_machine_and_linked_selection(explorer):

@@ -260,6 +260,7 @@ export async function start(root, source, data, { address = true } = {}) {
       };
     }
     app.state = { ...before, ...change };
+    app.error = ""; // of what was asked before
     app.state.word = Math.max(0, Math.min(app.state.word, app.words().length - 1));
     app.draw();
     if (address) remember();
@@ -306,7 +307,6 @@ export async function start(root, source, data, { address = true } = {}) {
       again = false;
       try {
         await answer();
-        app.error = "";
       } catch (error) {
         app.error = said(error);
       }
