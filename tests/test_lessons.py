@@ -6,6 +6,7 @@ import copy
 import io
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import nbformat
@@ -197,7 +198,10 @@ def test_links_to_lessons_and_glossary_lead_somewhere(lesson):
     for cell in [*lesson.cells, nbformat.from_dict({"cell_type": "markdown", "source": text})]:
         for target in re.findall(r"\]\(([^)\s]+)\)", cell.source if cell.cell_type == "markdown" else ""):
             place, _, anchor = target.partition("#")
-            assert target.startswith("https://") or not place or (FOLDER / place).exists(), target
+            if place and not target.startswith("https://"):
+                assert (FOLDER / place).exists(), target
+                ignored = subprocess.run(["git", "check-ignore", "-q", place], cwd=FOLDER, check=False)
+                assert ignored.returncode, f"{target} is here, but git ignores it: a fresh checkout lacks it"
             assert place != "glossary.md" or not anchor or anchor in heads, target
 
 

@@ -186,6 +186,7 @@ def test_any_answer_gets_a_verdict(kind, answer):
     judged(KINDS[kind], made(answer))
 
 
+@pytest.mark.filterwarnings("ignore")  # of what the library thinks of such an answer
 @pytest.mark.parametrize("make", ODD)
 def test_every_odd_answer_gets_a_verdict_and_none_is_right(make):
     for name, exercise in KINDS.items():
@@ -340,6 +341,7 @@ def test_numbers_that_an_answer_was_not_worked_out_from():
 EXERCISES = machinery.exercises()
 
 
+@pytest.mark.filterwarnings("ignore")  # of what the library thinks of such an answer
 @pytest.mark.hypothesis
 @settings(max_examples=150, deadline=None)
 @given(st.sampled_from(sorted(EXERCISES)), ANSWERS)

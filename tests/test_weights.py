@@ -12,7 +12,7 @@ from builders import tiny_model, tweets
 from safetensors.torch import load_file
 
 import mgips
-from mgips.cli import main, recorded_corpus
+from mgips.cli import main
 from mgips.config import ModelConfig, TrainConfig
 from mgips.data.batch import TweetDataset
 from mgips.errors import ConfigError, RunError
@@ -23,7 +23,7 @@ from mgips.lab.weights import LIMIT, RECIPES, cards, f1, page, read, ship
 from mgips.mining import contrast_vectors
 from mgips.model.pretrained import weights_hash
 from mgips.model.shipped import FOLDER, located, shipped
-from mgips.run import one_thread
+from mgips.run import one_thread, recorded_corpus
 from mgips.training import train
 
 CARDS = cards()

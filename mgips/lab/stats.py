@@ -145,6 +145,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return p.tolist()
 
 
+def p_value(p: float) -> str:
+    """ "< .001" or ".042"."""
+    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
+
+
 def corrected(differences: Mapping[Name, Difference]) -> dict[Name, float]:
     """The p-values of several comparisons that are read together, after Holm's correction.
 

@@ -35,10 +35,12 @@ def box(ax: Axes, x: float, y: float, width: float, height: float, text: str, co
     ax.text(x, y, text, ha="center", va="center", fontsize=size, zorder=3, linespacing=1.35)
 
 
-def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY, bend: float = 0) -> None:
-    """An arrow from start to end."""
+def arrow(
+    ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY, bend: float = 0, **more: Any
+) -> None:
+    """An arrow from start to end; `more` goes to matplotlib's `arrowprops`."""
     style = {"arrowstyle": "-|>", "color": colour, "lw": 1.6, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 13}
-    ax.annotate("", end, start, arrowprops={**style, "connectionstyle": f"arc3,rad={bend}"}, zorder=1)
+    ax.annotate("", end, start, arrowprops={**style, "connectionstyle": f"arc3,rad={bend}", **more}, zorder=1)
 
 
 def stage(ax: Axes, left: float, right: float, title: str, section: str) -> None:

@@ -19,6 +19,7 @@ from mgips.files import write_atomically
 from mgips.lab.figures import style
 from mgips.lab.figures.shared import CORPUS_LABELS, MARK, Results, caption, dot, of_grid, write
 from mgips.lab.figures.style import GREY, IMAGE, TEXT
+from mgips.lab.figures.text import listed
 from mgips.lab.probe import NO_POOL
 from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, t_difference, t_interval
 
@@ -202,14 +203,14 @@ def finding(record: dict[str, Any]) -> str:
     alone = swaps.pop(NO_POOL, None)
     names = {verdict: [name for name in swaps if swaps[name].verdict == verdict] for verdict in MARK}
     sentences = [
-        f"{_listed(names[verdict]).capitalize()} pictures {verb} {_points([swaps[name] for name in names[verdict]])}"
+        f"{listed(names[verdict]).capitalize()} pictures {verb} {_points([swaps[name] for name in names[verdict]])}"
         for verdict, verb in (("hurts", "cost"), ("helps", "gain"))
         if names[verdict]
     ]
     # A model was never trained on noise: that noise hurts says nothing about what true pictures are worth.
     if {*names["hurts"]} - {"noise"}:
         sentences[0] += ": the model uses its images"
-    if same := _listed(names[NO_DIFFERENCE]):
+    if same := listed(names[NO_DIFFERENCE]):
         sentences.append(f"{NO_DIFFERENCE.capitalize()} between F1 with {same} pictures and with the true ones")
     if alone is not None:
         effect = {"hurts": f" costs {_points([alone])}", "helps": f" gains {_points([alone])}"}
@@ -222,8 +223,3 @@ def _points(differences: Sequence[Difference]) -> str:
     sizes = [100 * abs(difference.difference) for difference in differences]
     low, high = (f"{size:.0f}" if size >= 0.95 else f"{size:.1f}" for size in (min(sizes), max(sizes)))
     return f"{low} point{'s' * (low != '1')}" if low == high else f"{low} to {high} points"
-
-
-def _listed(names: Sequence[str]) -> str:
-    """ "blank, noise and shuffled"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

@@ -32,6 +32,7 @@ from mgips.lab.stats import (
     corrected,
     counts_f1,
     f1_interval,
+    p_value,
     paired_bootstrap,
 )
 
@@ -64,11 +65,6 @@ def finding(subject: str, difference: Difference, p: float) -> str:
         return f"{subject} makes {NO_DIFFERENCE} to F1 ({size})"
     number, interval = size[1:].split(" ", 1)
     return f"{subject} {'lifts' if verdict == 'helps' else 'lowers'} F1 by {number} points {interval}"
-
-
-def p_value(p: float) -> str:
-    """ "< .001" or ".042"."""
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
 
 
 def ceilings(runs: Sequence[Result]) -> dict[str, float]:

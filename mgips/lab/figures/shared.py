@@ -94,6 +94,12 @@ def write(figure: Figure, folder: Path, name: str) -> None:
     plt.close(figure)
 
 
+def headed(figure: Figure, title: str) -> Figure:
+    """The figure with a title over all of it, from its left edge."""
+    figure.suptitle(title, x=0.012, ha="left", fontsize=11)
+    return figure
+
+
 def caption(figure: Figure, text: str) -> None:
     """Small grey text below a figure, from its left edge."""
     figure.supxlabel(text, fontsize=8, color=GREY, x=0.01, ha="left")

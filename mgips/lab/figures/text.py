@@ -44,6 +44,26 @@ def _named(character: str) -> str:
     return f"[{name}]"
 
 
+def readable(text: str) -> str:
+    """`text` with emoji and invisible characters as code points, where which character it is matters."""
+    return "".join(c if ord(c) < 0x2000 or c == "…" else f"U+{ord(c):04X}" for c in text)
+
+
+def listed(names: Sequence[str]) -> str:
+    """ "blank, noise and shuffled"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def points(number: float) -> str:
+    """ "1 point", "0.5 points"."""
+    return f"{number:g} point{'s' * (number != 1)}"
+
+
+def counted(number: int, thing: str) -> str:
+    """ "1 row", "2 rows", "no row"."""
+    return f"{number or 'no'} {thing}{'s' * (number > 1)}"
+
+
 @functools.lru_cache(4096)
 def text_width(text: str, points: float) -> float:
     """How wide a line of matplotlib's own font is, in inches."""

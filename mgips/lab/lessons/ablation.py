@@ -22,7 +22,7 @@ from mgips.data.pictures import picture_of
 from mgips.data.spans import Span, spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.lab.figures.style import CYCLE, GREY, IMAGE, LOSS, TEXT
-from mgips.lab.figures.text import fitted
+from mgips.lab.figures.text import counted, fitted, listed, points
 from mgips.lab.grids import find_grid
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.paper import tables
@@ -34,6 +34,8 @@ from mgips.lab.stats import (
     corrected,
     counts_f1,
     f1_interval,
+    holm,
+    p_value,
     paired_bootstrap,
     t_difference,
 )
@@ -52,17 +54,17 @@ HOLM_LINE = (
 # ---- exercises ----
 
 
-def _f1(counts: np.ndarray) -> float:
-    right, predicted, gold = counts.sum(0)
-    return 200 * right / (predicted + gold)
+def f1_points(counts: np.ndarray) -> float:
+    """F1 of (N, 3) counts in points, by the package."""
+    return 100 * float(counts_f1(counts))
 
 
 def _difference(first: np.ndarray, second: np.ndarray) -> float:
-    return _f1(second) - _f1(first)
+    return f1_points(second) - f1_points(first)
 
 
 def _mean_of_posts(first: np.ndarray, second: np.ndarray) -> float:
-    return float(np.mean([_f1(b[None]) - _f1(a[None]) for a, b in zip(first, second, strict=True)]))
+    return float(np.mean([f1_points(b[None]) - f1_points(a[None]) for a, b in zip(first, second, strict=True)]))
 
 
 def _recall(first: np.ndarray, second: np.ndarray) -> float:
@@ -78,15 +80,7 @@ def _ends(samples: Sequence[float], low: float = 2.5, high: float = 97.5) -> lis
 
 
 def _unpaired(first: np.ndarray, second: np.ndarray, drawn: np.ndarray) -> list[float]:
-    return _ends([_f1(second[b]) - _f1(first[a]) for a, b in zip(drawn, np.roll(drawn, 1, 0), strict=True)])
-
-
-def _holm(p: Sequence[float]) -> list[float]:
-    steps = _steps(p)
-    order = np.argsort(p, kind="stable")
-    adjusted = np.array(steps)
-    adjusted[order] = np.maximum.accumulate(adjusted[order])
-    return np.minimum(1, adjusted).tolist()
+    return _ends([f1_points(second[b]) - f1_points(first[a]) for a, b in zip(drawn, np.roll(drawn, 1, 0), strict=True)])
 
 
 def _steps(p: Sequence[float]) -> list[float]:
@@ -152,7 +146,7 @@ EXERCISES: dict[str, Exercise] = {
         within=0.01,
     ),
     "holm": Exercise(
-        right=_holm,
+        right=holm,
         mistakes={
             "Every p was multiplied by their number: that is Bonferroni's correction, which is stricter than needed. "
             "After the smallest p has passed, fewer hypotheses are left for the next.": (
@@ -269,26 +263,6 @@ def interaction(runs: Runs, draws: int = 5000) -> Difference:
 def needed(now: int, detectable: float, wanted: float) -> int:
     """Seeds that it takes to detect `wanted` points, where `now` seeds detect `detectable` points."""
     return math.ceil(now * (detectable / wanted) ** 2)
-
-
-def p_value(p: float) -> str:
-    """ "< .001" or ".042"."""
-    return "< .001" if p < 0.001 else f"{p:.3f}".removeprefix("0")
-
-
-def points(number: float) -> str:
-    """ "1 point", "0.5 points"."""
-    return f"{number:g} point{'s' * (number != 1)}"
-
-
-def counted(number: int, thing: str) -> str:
-    """ "1 row", "2 rows", "no row"."""
-    return f"{number or 'no'} {thing}{'s' * (number > 1)}"
-
-
-def listed(names: Sequence[str]) -> str:
-    """ "blank, noise and shuffled"."""
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def left_out(differences: Mapping[str, Difference]) -> str:
@@ -485,9 +459,6 @@ def reach(runs: Runs, wanted: float = 1.0, row: str = "no-ips") -> Figure:
         f"{label} against full: to detect {points(wanted)} takes about {seeds} seeds ({last} detect {measured[last]:.2f})"
     )
     return figure
-
-
-PART_COLOURS = {"full": LOSS, "no-mgi": TEXT, "no-mutual": LOSS, "neither": TEXT}
 
 
 def four_corners(runs: Runs, hidden: str = "neither") -> Figure:
@@ -694,8 +665,3 @@ def less_data(folder: Any = RESULTS, corpus: str = "tinytweets") -> Figure:
                     f"with {shares[0]} % of the posts and {100 * gains[shares[-1]].difference:.1f} with all", x=0.01, ha="left", fontsize=11)  # fmt: skip
     figure.supxlabel(seeds_alone(folder, corpus), fontsize=8, color=GREY, x=0.01, ha="left")
     return figure
-
-
-def f1_points(counts: np.ndarray) -> float:
-    """F1 of (N, 3) counts in points, by the package."""
-    return 100 * float(counts_f1(counts))

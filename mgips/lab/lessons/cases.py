@@ -369,7 +369,6 @@ def groups(answers: Sequence[Answers]) -> Figure:
 
 KINDS = ("own", "blank", "noise", "shuffled", "same type", "other type")
 """Pictures that a post is given: see `pictures`."""
-SHOWN_KINDS = {"same type": "shows the right type", "other type": "shows another type"}
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Rectangle
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from mgips.data.spans import spans
 from mgips.errors import ConfigError, MGIPSError
 from mgips.evaluate import score
 from mgips.lab.figures import show
+from mgips.lab.figures.shared import headed
 from mgips.lab.figures.style import GREY, IMAGE, LOSS, TEXT
 from mgips.lab.figures.text import printable
 from mgips.lab.lessons.exercises import Exercise
@@ -298,11 +298,6 @@ def draw_trellis(
         ax.text(-0.55, -tag, name, ha="center", va="center", fontsize=10, weight="bold")
 
 
-def _headed(figure: Figure, title: str) -> Figure:
-    figure.suptitle(title, x=0.012, ha="left", fontsize=11)
-    return figure
-
-
 def two_ways(chain: Toy) -> None:
     """Show the toy twice: each word's best tag by itself, and the best path."""
     figure, axes = plt.subplots(1, 2, figsize=(9.3, 3.1), layout="constrained")
@@ -312,7 +307,7 @@ def two_ways(chain: Toy) -> None:
         steps = {} if name.startswith("each") else {**grey, **dict.fromkeys(_edges(path), LIT)}
         draw_trellis(ax, chain, chain.emissions, steps, set(enumerate(path)), colour)
         ax.set_title(f"{name}: {chain.spell(path)}", fontsize=10)
-    _headed(figure, f"Word by word {chain.spell(chain.single)}, as one path {chain.spell(chain.best)}")
+    headed(figure, f"Word by word {chain.spell(chain.single)}, as one path {chain.spell(chain.best)}")
     show(
         figure,
         f"The toy's scores. Each word by itself takes {chain.spell(chain.single)}; the best path is {chain.spell(chain.best)}.",
@@ -337,7 +332,7 @@ def every_path(chain: Toy) -> None:
     right.set(ylabel="share of all weight, %")
     right.margins(x=0.01)
     top = 100 * float(shares.max())
-    _headed(figure, f"Version 1, all {len(order)} paths: {chain.spell(chain.best)} has {top:.0f} % of the weight")
+    headed(figure, f"Version 1, all {len(order)} paths: {chain.spell(chain.best)} has {top:.0f} % of the weight")
     show(figure, f"All {len(order)} paths by their share. {chain.spell(chain.best)} has {top:.0f} %.")
 
 
@@ -355,7 +350,7 @@ def into_node(chain: Toy, first: Tensor, tag: int, value: float) -> None:
     written = {edge: f"{float(chain.transitions[edge[1], tag]):+.1f}" for edge in edges}
     figure, ax = plt.subplots(figsize=(9.3, 3.0), layout="constrained")
     draw_trellis(ax, chain, numbers, edges, {(1, tag)}, LOSS, written)
-    _headed(figure, f"Version 2, one node: {len(edges)} edges flow into {chain.tags[tag]}, and it keeps one number")
+    headed(figure, f"Version 2, one node: {len(edges)} edges flow into {chain.tags[tag]}, and it keeps one number")
     show(figure, f"Edges from the first word's tags into {chain.tags[tag]} of the second, which gets {value:.2f}.")
 
 
@@ -386,7 +381,7 @@ def sums_and_bests(chain: Toy) -> None:
     draw_trellis(axes[1], chain, bests, kept, set(enumerate(chain.best)), TEXT)
     axes[1].set_title("Viterbi: each node keeps one edge, the best", fontsize=9.5)
     log_z, top = float(chain.scores.logsumexp(0)), float(chain.scores.max())
-    _headed(figure, f"Versions 4 and 5, same trellis: log Z = {log_z:.2f} from all paths, {top:.2f} from the best one")
+    headed(figure, f"Versions 4 and 5, same trellis: log Z = {log_z:.2f} from all paths, {top:.2f} from the best one")
     show(
         figure,
         f"The trellis with forward sums and with Viterbi's maxima. Log Z is {log_z:.2f}; the best path scores {top:.2f}.",
@@ -405,7 +400,7 @@ def turn(weight: float) -> None:
     draw_trellis(left, chain, chain.emissions, kept, set(enumerate(chain.best)), written={(0, 1, 2): f"{weight:+.1f}"})
     heat(right, probable.T, chain.words, chain.tags)
     right.set_title("marginals: how probable each tag is", fontsize=9.5)
-    _headed(figure, f"B → I scores {weight:+.1f}: the best path is {chain.spell(chain.best)}")
+    headed(figure, f"B → I scores {weight:+.1f}: the best path is {chain.spell(chain.best)}")
     show(figure, f"With {weight:+.1f} on B to I the best path is {chain.spell(chain.best)}.")
 
 
@@ -563,7 +558,7 @@ def probable(found: Read) -> None:
     first = next((t for t in range(length) if found.single()[row][t] != found.paths()[row][t]), 0)
     sure = 100 * float(shares[:, first].max())
     title = f"“{shown[first]}”: {found.single()[row][first]} by itself, {found.paths()[row][first]} in the path; the likeliest tag has {sure:.0f} %"
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"Marginals of each tag for: {' '.join(shown)}. {title}.")
 
 
@@ -600,7 +595,7 @@ def transitions(found: Read) -> None:
     figure.colorbar(drawn, ax=ax, label="score of the step")
     good, bad, gap = learned(found)
     title = f"Allowed steps score {good - bad:+.2f} above forbidden ones; a word's own first choice leads by {gap:.1f}"
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"Heat map of transitions between {len(found.tags)} tags. {title}.")
 
 
@@ -657,7 +652,7 @@ def constraint(found: Read) -> Noisy:
     axes[0].legend(frameon=False)
     free, bio = measured.f1["best path"], measured.f1["best path, BIO only"]
     gains = f"F1 {bio[0] - free[0]:+.1f} without noise, {bio[-1] - free[-1]:+.1f} with the most"
-    _headed(figure, f"Deciding over valid sequences alone: {gains}")
+    headed(figure, f"Deciding over valid sequences alone: {gains}")
     show(figure, f"Invalid sequences and F1 against noise on emissions, decoded in three ways. {gains}.")
     return measured
 
@@ -716,7 +711,7 @@ def reliable(entities: Sure) -> None:
     )
     ax.legend(frameon=False, loc="upper left")
     title = f"Predicted entities are {mean:.0f} % probable on average, and {right:.0f} % of them are right"
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"Share of right entities against their probability, with 95 % intervals. {title}.")
 
 

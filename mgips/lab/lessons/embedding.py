@@ -18,6 +18,7 @@ from mgips.data.batch import Batcher, TweetDataset, evaluation_batches
 from mgips.data.corpus import Corpus, Tweet
 from mgips.data.spans import spans
 from mgips.lab.figures import show, style
+from mgips.lab.figures.text import readable
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.lessons.opened import Opened
 from mgips.lab.stats import Difference, paired_bootstrap, tweet_counts
@@ -37,11 +38,6 @@ CUT_TWITTER = 1911, 3257, 7
 VOCABULARY = frozenset({"jordan", "nair", "##w", "##i", "##ick", "##wick"})
 WIDE = 88
 """Letters in a line of pieces."""
-
-
-def readable(text: str) -> str:
-    """A text with emoji and invisible characters written as code points."""
-    return "".join(c if ord(c) < 0x2000 or c == "…" else f"U+{ord(c):04X}" for c in text)
 
 
 def plain(model: MGIPS) -> bool:

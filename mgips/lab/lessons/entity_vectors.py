@@ -16,6 +16,7 @@ from mgips.lab.figures import show, style
 from mgips.lab.figures.shared import chance_line, line, measured_on
 from mgips.lab.figures.tsne import scatter
 from mgips.lab.lessons.exercises import Exercise
+from mgips.lab.lessons.places import COMMITTED
 from mgips.lab.representation import (
     EMBEDDING,
     MGI,
@@ -99,7 +100,7 @@ def _arrows(ax: Axes, points: np.ndarray, kinds: np.ndarray, k: int) -> list[flo
 # ---- the steps of a model ----
 
 
-def route(full: EntityVectors, text: EntityVectors, folder: str | Path = "../figures/data") -> None:
+def route(full: EntityVectors, text: EntityVectors, folder: str | Path = COMMITTED) -> None:
     """Show the purity step by step: of the lesson's models, and of the three committed seeds with their intervals.
 
     Args:
@@ -148,7 +149,7 @@ def _purities(runs: Sequence[Any], step: str) -> list[float]:
     return [100 * run.record["representation"]["trained"][step]["purity"] for run in runs]
 
 
-def seeds(folder: str | Path = "../figures/data") -> dict[str, tuple[Any, str, float]]:
+def seeds(folder: str | Path = COMMITTED) -> dict[str, tuple[Any, str, float]]:
     """What each step of the full model adds in purity, over the committed seeds.
 
     Returns:
@@ -167,7 +168,7 @@ def seeds(folder: str | Path = "../figures/data") -> dict[str, tuple[Any, str, f
     return {step: (gain, concluded(gain, p[step]), 100 * gain.detectable) for step, gain in gains.items()}
 
 
-def told(folder: str | Path = "../figures/data") -> str:
+def told(folder: str | Path = COMMITTED) -> str:
     """What `seeds` says, in sentences."""
     sentences = []
     for step, (gain, verdict, detectable) in seeds(folder).items():

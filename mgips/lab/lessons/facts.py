@@ -34,11 +34,6 @@ def gain(grid: str, row: str, corpus: str = "tinytweets", folder: str | Path = R
     return 100 * compare(grid, corpus, folder)[row].difference
 
 
-def seeds(grid: str, row: str, corpus: str = "tinytweets", folder: str | Path = RESULTS) -> int:
-    """How many seeds a row has."""
-    return len(load_results(grid, corpus, folder)[row])
-
-
 def reported(row: str, corpus: str) -> float:
     """F1 that the paper's Table 2 reports.
 
@@ -53,7 +48,7 @@ def reported(row: str, corpus: str) -> float:
 
 def values(folder: str | Path = RESULTS) -> dict[str, Any]:
     """The functions that an expression may call."""
-    return {each.__name__: partial(each, folder=folder) for each in (f1, gain, seeds)} | {"reported": reported}
+    return {each.__name__: partial(each, folder=folder) for each in (f1, gain)} | {"reported": reported}
 
 
 def wrong(text: str, folder: str | Path = RESULTS) -> list[str]:

@@ -15,7 +15,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from torch import Tensor
 
@@ -25,7 +24,9 @@ from mgips.errors import ConfigError
 from mgips.evaluate import score
 from mgips.lab.diagnosis import Diagnosis, diagnose
 from mgips.lab.figures import show
+from mgips.lab.figures.shared import headed
 from mgips.lab.figures.style import GREY, IMAGE, LOSS, TEXT
+from mgips.lab.gradients import reached
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.stats import corrected, f1_interval, paired_bootstrap, tweet_counts
 from mgips.model.contrastive import relevance
@@ -76,18 +77,12 @@ def gate_values(model: MGIPS, posts: Sequence[Tweet]) -> Tensor:
 
 def gradients(model: MGIPS, posts: Sequence[Tweet]) -> dict[str, float]:
     """The norm of the loss's gradient in each part of the model; the model keeps nothing of it."""
-    parts = {name: [p for module in modules for p in module.parameters()] for name, modules in model.parts().items()}
-    parts = {name: held for name, held in parts.items() if held}
     batch, training = batch_of(model, posts), model.training
     model.eval()
     with torch.enable_grad():
-        total = model.loss(model(batch), batch).total
-        slopes = iter(torch.autograd.grad(total, [p for held in parts.values() for p in held], allow_unused=True))
+        norms = reached(model, model.loss(model(batch), batch).total)
     model.train(training)
-    return {
-        name: sum(float(s.square().sum()) for s in itertools.islice(slopes, len(held)) if s is not None) ** 0.5
-        for name, held in parts.items()
-    }
+    return norms
 
 
 def shifted(rows: Sequence[Sequence[str]], shift: int) -> list[list[str]]:
@@ -205,11 +200,6 @@ MEASURES: dict[str, Measure] = {
 # ---- their pictures ----
 
 
-def _headed(figure: Figure, title: str) -> Figure:
-    figure.suptitle(title, x=0.012, ha="left", fontsize=11)
-    return figure
-
-
 def _draw_apart(ax: Axes, found: list[float]) -> str:
     rounding = torch.finfo(torch.float32).eps
     ax.bar(range(len(found)), [max(value, rounding) for value in found], color=TEXT)
@@ -272,7 +262,7 @@ def picture(measure: str, found: Any, whose: str = "healthy") -> None:
     """
     figure, ax = plt.subplots(figsize=(8.6, 2.7), layout="constrained")
     title = f"{whose}: {DRAWN[measure](ax, found)}"
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"{MEASURES[measure].question} {title}.")
 
 
@@ -316,7 +306,7 @@ def places() -> None:
         weight="bold",
         fontsize=9,
     )
-    _headed(figure, "Five places to look, and a measurement for each")
+    headed(figure, "Five places to look, and a measurement for each")
     show(
         figure,
         "A chain from padded posts over towers, gate and tags to the loss, with a measurement at each of five places.",
@@ -351,7 +341,7 @@ def scores(model: MGIPS, posts: Sequence[Tweet]) -> str:
     title = (
         f"By F1 alone, {len(seen)} of {len(differences)} broken models {'is' if len(seen) == 1 else 'are'} found out"
     )
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"F1 of the healthy model and five suspects. {title} (paired bootstrap, Holm).")
     same = [name for name in LETTERS if rows[name] == rows["healthy"]]
     dearest = max(100 * differences[name].detectable for name in LETTERS if name not in seen)
@@ -391,7 +381,7 @@ def answer_sheet(found: Mapping[str, Mapping[str, Any]]) -> None:
     once = sum(len(caught[name]) == 1 for name in LETTERS)
     passes = "passes all" if not caught["healthy"] else f"fails {len(caught['healthy'])}"
     title = f"{once} of {len(LETTERS)} suspects are caught by exactly one measurement; the healthy model {passes}"
-    _headed(figure, title)
+    headed(figure, title)
     show(figure, f"A table of models and measurements. {title}.")
 
 

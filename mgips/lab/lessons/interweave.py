@@ -25,6 +25,7 @@ from mgips.data.spans import spans
 from mgips.errors import ConfigError
 from mgips.lab.counterfactual import with_pictures_of
 from mgips.lab.figures import show, style
+from mgips.lab.figures.text import readable
 from mgips.lab.lessons.exercises import Exercise
 from mgips.model.interweave import MGE, InterweaveEncoder, column_weights, printed_column_weights, row_weights
 from mgips.model.mgips import MGIPS
@@ -359,11 +360,6 @@ def weights_of(model: MGIPS, posts: Sequence[Tweet]) -> list[tuple[list[str], np
             pieces = model.batcher.tokenizer.convert_ids_to_tokens(batch.pieces[place, :n].tolist())
             found[index] = [readable(piece) for piece in pieces], rows[:, place, :n]
     return found
-
-
-def readable(text: str) -> str:
-    """The text with emoji and invisible characters written as code points."""
-    return "".join(c if ord(c) < 0x2000 or c == "…" else f"U+{ord(c):04X}" for c in text)
 
 
 def moved(post: Tweet, word: str = "so") -> Tweet:

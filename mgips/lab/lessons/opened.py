@@ -24,14 +24,13 @@ from mgips.lab import doctor
 from mgips.lab.figures import show, style
 from mgips.lab.lessons.contents import Lesson, lesson_of
 from mgips.lab.lessons.map import described, here
+from mgips.lab.lessons.places import KEPT
 from mgips.lab.lessons.prose import say
 from mgips.model.mgips import MGIPS
 from mgips.model.shipped import load, shipped
 from mgips.run import SAME_BITS, best_device, one_thread, recorded_corpus
 from mgips.training import train
 
-KEPT = Path("../runs/lessons")
-"""Where models go that a lesson trains."""
 PACKAGE = {"full": "tiny-full", "text": "tiny-text"}
 """The package's model of a variant."""
 

@@ -6,7 +6,6 @@ import functools
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -30,14 +29,13 @@ from mgips.lab.figures.mining import relevance_dots
 from mgips.lab.figures.style import CYCLE, GREY, IMAGE, LOSS, TEXT
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.lessons.opened import Opened
+from mgips.lab.lessons.places import COMMITTED
 from mgips.lab.precision import batch_relevance
 from mgips.lab.results import load_results
 from mgips.lab.stats import NO_DIFFERENCE, concluded, corrected
 from mgips.model.contrastive import cl_loss, ips_loss, mine, relevance
 from mgips.model.mgips import MGIPS
 
-COMMITTED = Path("../figures/data")
-"""The committed results, from the notebooks' folder."""
 BATCH = 32
 KS = (1, 2, 3, 5, 8)
 MINES = {

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from entmax import sparsemax
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
 from PIL import Image, ImageFilter, ImageOps
 from torch import Tensor
 
@@ -24,6 +20,7 @@ from mgips.data.spans import Span, spans
 from mgips.data.tinytweets.posts import tinytweets
 from mgips.data.tinytweets.truth import relevance_matrix
 from mgips.lab.figures import as_png, show, show_png
+from mgips.lab.figures.architecture import arrow, box
 from mgips.lab.figures.dials import BORROWED, dial_gains, point
 from mgips.lab.figures.grids import compare
 from mgips.lab.figures.reading import ceilings
@@ -33,6 +30,7 @@ from mgips.lab.figures.text import fitted, printable
 from mgips.lab.grids import READS_DIALS, STORIES
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.lessons.opened import Opened
+from mgips.lab.lessons.places import COMMITTED
 from mgips.lab.pools import READ
 from mgips.lab.results import Result, load_results
 from mgips.lab.stats import Difference, concluded, corrected, counts_f1, paired_bootstrap
@@ -41,8 +39,6 @@ from mgips.model.reading import Pool
 from mgips.model.shipped import load
 from mgips.model.tagging import entity_probabilities
 
-DATA = Path("../figures/data")
-"""The committed results, from the notebooks' folder."""
 DAY = 32
 """Posts that stand for a day where none carries a time."""
 
@@ -215,16 +211,6 @@ def sheet_title(
     return title
 
 
-def _box(ax: Axes, x: float, y: float, text: str, colour: str, width: float = 1.5) -> None:
-    ax.add_patch(FancyBboxPatch((x - width / 2, y - 0.27), width, 0.54, boxstyle="round,pad=0,rounding_size=0.08",
-                                facecolor=colour + "22", edgecolor=colour, linewidth=1.3))  # fmt: skip
-    ax.text(x, y, text, ha="center", va="center", fontsize=9, linespacing=1.2)
-
-
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY, **more: Any) -> None:
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "color": colour, "lw": 1.3, "shrinkA": 0, "shrinkB": 0, **more})  # fmt: skip
-
-
 def two_paths() -> None:
     """Show where another post's picture goes: into the loss, which test time does not have, or into the answer."""
     figure, ax = plt.subplots(figsize=(9.6, 3.1), layout="constrained")
@@ -232,18 +218,18 @@ def two_paths() -> None:
     ax.axis("off")
     for y, name in ((2.55, "the paper"), (0.75, "reading")):
         ax.text(0.02, y + 0.42, name, fontsize=10, weight="bold")
-        _box(ax, 1.35, y, "text + own picture", TEXT, 1.8)
-        _box(ax, 3.6, y, "z of each word", TEXT)
-        _box(ax, 6.6, y, "CRF → tags", TEXT)
-        _arrow(ax, (2.25, y), (2.85, y))
-        _arrow(ax, (4.35, y), (5.85, y))
-    _box(ax, 3.6, 1.7, "others' pictures", IMAGE)
-    _box(ax, 8.6, 1.7, "loss\n(training only)", LOSS, 1.6)
-    _arrow(ax, (4.35, 1.83), (7.8, 1.83), IMAGE, linestyle="--")
+        box(ax, 1.35, y, 1.8, 0.54, "text + own picture", TEXT, 9)
+        box(ax, 3.6, y, 1.5, 0.54, "z of each word", TEXT, 9)
+        box(ax, 6.6, y, 1.5, 0.54, "CRF → tags", TEXT, 9)
+        arrow(ax, (2.25, y), (2.85, y))
+        arrow(ax, (4.35, y), (5.85, y))
+    box(ax, 3.6, 1.7, 1.5, 0.54, "others' pictures", IMAGE, 9)
+    box(ax, 8.6, 1.7, 1.6, 0.54, "loss\n(training only)", LOSS, 9)
+    arrow(ax, (4.35, 1.83), (7.8, 1.83), IMAGE, linestyle="--")
     ax.text(5.9, 1.93, "which of them are positives", ha="center", fontsize=8.5, color=IMAGE)
-    _arrow(ax, (7.35, 2.55), (8.6, 1.97))
-    _arrow(ax, (7.35, 0.75), (8.6, 1.43))
-    _arrow(ax, (4.0, 1.43), (5.1, 0.78), IMAGE, lw=2.4)
+    arrow(ax, (7.35, 2.55), (8.6, 1.97))
+    arrow(ax, (7.35, 0.75), (8.6, 1.43))
+    arrow(ax, (4.0, 1.43), (5.1, 0.78), IMAGE, lw=2.4)
     ax.text(4.85, 1.15, "read, at training and at test", fontsize=8.5, color=IMAGE)
     title = "In the paper no arrow leads from another post's picture to the tags"
     ax.set_title(title)
@@ -331,12 +317,12 @@ def day_reads(corpus: Corpus, model: MGIPS, day: int, post: int) -> None:
 
 @cache
 def _differences(grid: str) -> dict[str, Difference]:
-    return compare(grid, folder=DATA)
+    return compare(grid, folder=COMMITTED)
 
 
 @cache
 def _runs(grid: str) -> dict[str, list[Result]]:
-    return dict(load_results(grid, folder=DATA))
+    return dict(load_results(grid, folder=COMMITTED))
 
 
 def verdict_of(grid: str, row: str) -> str:

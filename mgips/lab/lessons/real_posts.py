@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,12 +25,11 @@ from mgips.lab.figures.shared import MARK, dot
 from mgips.lab.figures.style import CYCLE, GREY, IMAGE, LOSS, TEXT
 from mgips.lab.gmner import recall_table
 from mgips.lab.lessons.exercises import Exercise
+from mgips.lab.lessons.places import COMMITTED
 from mgips.lab.paper.tables import TABLE3
 from mgips.lab.results import Result, load_results, wanted
 from mgips.lab.stats import NO_DIFFERENCE, Difference, paired_bootstrap
 
-DATA = Path("../figures/data")
-"""The committed results, from the notebooks' folder."""
 CORPUS = "twitter2017"
 POWER = 1.96 + 0.84
 """Standard errors that a true difference must be away from 0 to be found with 80 % power, two-sided at 5 %."""
@@ -42,12 +40,12 @@ POWER = 1.96 + 0.84
 
 def runs(grid: str, row: str, corpus: str = CORPUS) -> list[Result]:
     """The committed runs of a row, seeds in order."""
-    return load_results(grid, corpus, DATA)[row]
+    return load_results(grid, corpus, COMMITTED)[row]
 
 
 def progress(grid: str = "captions", corpus: str = CORPUS) -> tuple[int, int]:
     """How many of a grid's runs are there, and how many it has."""
-    there = load_results(grid, corpus, DATA)
+    there = load_results(grid, corpus, COMMITTED)
     return sum(map(len, there.values())), len(wanted(grid))
 
 
@@ -55,10 +53,10 @@ def differences() -> dict[str, Difference]:
     """What pictures, and other posts' pictures, add: on TinyTweets, and with captions on Twitter-2017."""
     own, reads = runs("captions", "own"), runs("captions", "reads")
     text = {run.seed: run for run in runs("table2-text", "bert-crf")}
-    tiny = compare("table3", folder=DATA)["text"]
+    tiny = compare("table3", folder=COMMITTED)["text"]
     return {
         "TinyTweets: own picture, over text only": Difference(-tiny.difference, -tiny.high, -tiny.low, tiny.p),
-        "TinyTweets: reading others' pictures, over own only": compare("reads", folder=DATA)["sparsemax"],
+        "TinyTweets: reading others' pictures, over own only": compare("reads", folder=COMMITTED)["sparsemax"],
         "Twitter-2017: own caption, over text only": _paired([text[run.seed] for run in own], own),
         "Twitter-2017: reading others' captions, over own only": _paired(own, reads),
     }

@@ -16,14 +16,13 @@ from mgips.lab.figures import grids, show, style
 from mgips.lab.figures.shared import CORPUS_LABELS, MARK, dot
 from mgips.lab.grids import find_grid
 from mgips.lab.lessons.exercises import Exercise
+from mgips.lab.lessons.places import COMMITTED
 from mgips.lab.paper import released, tables
 from mgips.lab.paper.released import leak_gain
-from mgips.lab.results import RESULTS, Result, load_results
+from mgips.lab.results import Result, load_results
 from mgips.lab.stats import NO_DIFFERENCE, Difference, Estimate, concluded, corrected, paired_bootstrap, t_difference
 from mgips.model.mgips import MGIPS
 
-FOLDER = Path("..") / RESULTS
-"""The committed results, from the notebooks' folder."""
 LEAKS = ("leak-7.9", "leak-9.7", "leak-80")
 WORDS = {"helps": "higher", "hurts": "lower", NO_DIFFERENCE: NO_DIFFERENCE}
 RUNS = 4000
@@ -72,7 +71,7 @@ def in_points(difference: Difference, verdict: str | None = None) -> str:
     return f"{difference} points, {word} (detectable: {100 * difference.detectable:.1f})"
 
 
-def leaks(folder: str | Path = FOLDER) -> str:
+def leaks(folder: str | Path = COMMITTED) -> str:
     """Show what leaks of three sizes do to F1 over all test posts, and to F1 on the leaked posts alone.
 
     Returns:
@@ -166,7 +165,7 @@ def _picks(runs: Sequence[Result]) -> list[tuple[list[float], Any, Any]]:
     return [(each["f1"], each["by_dev"], each["by_test"]) for each in seen]
 
 
-def choosing(folder: str | Path = FOLDER) -> str:
+def choosing(folder: str | Path = COMMITTED) -> str:
     """Show test F1 after each epoch of committed runs, and the epochs that dev and test choose.
 
     Returns:
@@ -205,7 +204,7 @@ def choosing(folder: str | Path = FOLDER) -> str:
     return ". ".join(told) + "."
 
 
-def protocols(folder: str | Path = FOLDER) -> str:
+def protocols(folder: str | Path = COMMITTED) -> str:
     """Show all protocols against the clean one, in two groups: the leak alone, and what contains a choice by test.
 
     Returns:
@@ -350,7 +349,7 @@ def names(full: MGIPS, text: MGIPS, corpus: Corpus) -> str:
 # ---- the released code ----
 
 
-def effects(folder: str | Path = FOLDER) -> dict[str, str]:
+def effects(folder: str | Path = COMMITTED) -> dict[str, str]:
     """What was measured for each switch of `mgips.lab.paper.released`, in a sentence each."""
     told = {}
     for grid in ("switches", "table3"):  # τ is a row of the ablation
@@ -369,7 +368,7 @@ def effects(folder: str | Path = FOLDER) -> dict[str, str]:
     return told
 
 
-def items(folder: str | Path = FOLDER) -> str:
+def items(folder: str | Path = COMMITTED) -> str:
     """All differences as Markdown, a line for each that opens; below it, how many have been measured."""
     measured = effects(folder)
     switchable = sum(bool(item.switches) for item in released.ITEMS)
@@ -377,7 +376,7 @@ def items(folder: str | Path = FOLDER) -> str:
     return f"{head} {released.PROVENANCE}\n\n{released.markdown(measured)}"
 
 
-def switches(folder: str | Path = FOLDER) -> None:
+def switches(folder: str | Path = COMMITTED) -> None:
     """Show what each switch changes, as `figures/switches.png`."""
     figure = grids.switches(folder=folder)
     show(figure, " ".join(effects(folder).values()))
@@ -386,7 +385,7 @@ def switches(folder: str | Path = FOLDER) -> None:
 # ---- side by side ----
 
 
-def sizes(folder: str | Path = FOLDER) -> dict[str, Difference]:
+def sizes(folder: str | Path = COMMITTED) -> dict[str, Difference]:
     """What each choice of protocol and of counting changes in F1, with its interval; points are in [-1, 1]."""
     changes = grids.inflation(folder=folder)
     rows = {f"{100 * _share(row):.1f} % of test in training; TinyTweets": changes[f"{row}, by_dev"] for row in LEAKS}
@@ -405,7 +404,7 @@ def sizes(folder: str | Path = FOLDER) -> dict[str, Difference]:
     return rows
 
 
-def side_by_side(folder: str | Path = FOLDER) -> str:
+def side_by_side(folder: str | Path = COMMITTED) -> str:
     """Show `sizes` on one scale, beside the paper's margins over the next best method.
 
     Returns:

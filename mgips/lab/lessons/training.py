@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,16 +25,15 @@ from mgips.lab import doctor
 from mgips.lab.figures import show
 from mgips.lab.figures.grids import inflation
 from mgips.lab.figures.style import CYCLE, GREY, IMAGE, LOSS, TEXT
+from mgips.lab.gradients import reached
 from mgips.lab.lessons.exercises import Exercise
+from mgips.lab.lessons.places import BENCHMARKS, COMMITTED
 from mgips.lab.precision import MiningPrecision, mining_precision
 from mgips.lab.results import load_results
 from mgips.lab.widgets import StepPanel, step_through
 from mgips.model.mgips import MGIPS
 from mgips.training import PARTS, Step, Trainer, linear_schedule
 
-COMMITTED = Path("../figures/data")
-BENCHMARKS = Path("../tests/benchmarks")
-"""The committed results and measurements, from the notebooks' folder."""
 TERMS = {"crf": TEXT, "softmax": TEXT, "ips": IMAGE, "cl": LOSS}
 
 
@@ -91,20 +89,9 @@ def gradients(model: MGIPS, batch: Batch) -> dict[str, dict[str, float]]:
     Returns:
         term → part → norm; 0.0 where the term does not reach the part.
     """
-    training, found = model.training, {}
+    training = model.training
     model.eval()
-    for name, term in model.loss(model(batch), batch).terms.items():
-        groups = {
-            part: [p for module in modules for p in module.parameters()] for part, modules in model.parts().items()
-        }
-        everything = [p for parameters in groups.values() for p in parameters]
-        by_parameter = dict(
-            zip(everything, torch.autograd.grad(term, everything, retain_graph=True, allow_unused=True), strict=True)
-        )
-        found[name] = {
-            part: math.sqrt(sum(float(g.square().sum()) for p in ps if (g := by_parameter[p]) is not None))
-            for part, ps in groups.items()
-        }
+    found = {name: reached(model, term) for name, term in model.loss(model(batch), batch).terms.items()}
     model.train(training)
     return found
 

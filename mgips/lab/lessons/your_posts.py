@@ -34,14 +34,13 @@ from mgips.lab.figures.style import CYCLE, GREY, IMAGE, TEXT
 from mgips.lab.figures.text import fitted
 from mgips.lab.lessons.exercises import Exercise
 from mgips.lab.lessons.opened import KEPT
+from mgips.lab.lessons.places import BENCHMARKS, COMMITTED
 from mgips.lab.results import load_results
 from mgips.lab.stats import Difference, Estimate, f1_interval, paired_bootstrap, tweet_counts
 from mgips.model.mgips import MGIPS
 
 OWN = KEPT / "your-posts"
 """Where the lesson's posts go; what an earlier run has left there is replaced."""
-BENCHMARKS = Path("../tests/benchmarks")
-DATA = Path("../figures/data")
 POSTS = 420
 SIDES = 160, 120
 """Width and height of a photo."""
@@ -309,9 +308,9 @@ def costs_table() -> str:
 
 def measured_runs() -> dict[str, float]:
     """Minutes of whole committed runs on one CPU core, and what they were: median over seeds."""
-    text = load_results("table2-text", "twitter2017", DATA)["bert-crf"]
-    captions = load_results("captions", "twitter2017", DATA)["own"]
-    tiny = load_results("table3", folder=DATA)
+    text = load_results("table2-text", "twitter2017", COMMITTED)["bert-crf"]
+    captions = load_results("captions", "twitter2017", COMMITTED)["own"]
+    tiny = load_results("table3", folder=COMMITTED)
     rows = {
         "tiny, text: TinyTweets, 8 epochs": tiny["text"],
         "tiny, full: TinyTweets, 8 epochs": tiny["full"],

@@ -191,6 +191,17 @@ def _prepared(
     return MinedPosts(tweets, predicted, mining, candidates, read, **about), folder, size
 
 
+def choice(name: str, width: str, label: str, description: str, options: Sequence[Any], tooltip: str) -> Any:
+    """A list to choose from."""
+    about = {"options": options, "description": description, "tooltip": tooltip}
+    return control(widgets.Dropdown, name, width, label, **about)
+
+
+def field(name: str, width: str, label: str, description: str, **options: Any) -> Any:
+    """A line to type into."""
+    return control(widgets.Text, name, width, label, description=description, **options)
+
+
 class PairInspector(Inspector):
     """See `inspect_pairs`. The filters choose among the posts; `selected`, `mined` and `k` say what is shown."""
 
@@ -512,26 +523,41 @@ class PairInspector(Inspector):
     # ---- the page ----
 
     def _build(self, k: int) -> None:
-        def button(name: str, press: Callable[[], None], width: str = "auto", **options: Any) -> Any:
-            return control(Button, name, width, press=self.guard(press), **options)
-
-        def choice(name: str, width: str, label: str, description: str, options: Sequence[Any], tooltip: str) -> Any:
-            about = {"options": options, "description": description, "tooltip": tooltip}
-            return control(widgets.Dropdown, name, width, label, **about)
-
-        def field(name: str, width: str, label: str, description: str, **options: Any) -> Any:
-            return control(widgets.Text, name, width, label, description=description, **options)
-
+        self._show_controls(k)
+        self._filter_controls()
+        self._own_controls()
         first = self.sides[0]
+        yours = [self._text, self._photo_button, self._mine_button] if first.model is not None else []
+        tagging = [self._word, self._add] if self.tags is not None else []
+        pools = [self._pool] if len(self._sources) > 1 else []
+        self.arrange(
+            [self._view, self._previous, self._position, self._next, self._back, self._k],
+            [*pools, self._order, self._own, *self._downloads.values()],
+            [self._right, self._type, self._image, self._seen, self._fits, self._tag]
+            + [self._least, self._search, self._clear],
+            [*tagging, *yours],
+            self._status,
+            self._main,
+        )
+        self.on_change(self._go_to, self._position)
+        self.on_change(self._filter, self._view, self._k, self._own, self._order)
+        self.on_change(self._filter, *self._filters, self._least, self._search)
+        self.on_change(self._change_pool, self._pool)
+
+    def _button(self, name: str, press: Callable[[], None], width: str = "auto", **options: Any) -> Any:
+        return control(Button, name, width, press=self.guard(press), **options)
+
+    def _show_controls(self, k: int) -> None:
+        """What is shown, how much of it, in which order, and what can be downloaded."""
         tooltip = (
             "Post: one post and what was mined for it. Grid: posts side by side. Hubs: images that many texts mine"
         )
         self._view = choice("show", "125px", "35px", "View", (POST, GRID, HUBS), tooltip)
-        self._previous = button("prev", lambda: self._step(-1), "95px", description="◀ Previous")
-        self._next = button("next", lambda: self._step(1), "75px", description="Next ▶")
+        self._previous = self._button("prev", lambda: self._step(-1), "95px", description="◀ Previous")
+        self._next = self._button("next", lambda: self._step(1), "75px", description="Next ▶")
         self._position = post_slider(len(self.tweets))
         self._position.layout.width = "205px"
-        self._back = button("back", self.back, "75px", description="↩ Back", tooltip="Where you were before")
+        self._back = self._button("back", self.back, "75px", description="↩ Back", tooltip="Where you were before")
         bounds = {"value": k, "min": 1, "max": self._deepest, "tooltip": "How many mined images are shown"}
         self._k = slider("k", "175px", description="K", **bounds)
         tooltip = (
@@ -554,9 +580,13 @@ class PairInspector(Inspector):
             for kind, description, make, tooltip in files
         }
 
+    def _filter_controls(self) -> None:
+        """Which posts pass."""
+
         def filters(name: str, description: str, tooltip: str, *options: str) -> Any:
             return choice(f"filter-{name}", "175px", "70px", description, (ANY, *options), tooltip)
 
+        first = self.sides[0]
         rights = ("right", "wrong")
         self._right = filters("right", "Prediction", "right: exactly the gold entities", *rights)
         self._type = filters("type", "Entity", "Posts with an entity of this type", *first.types)
@@ -572,40 +602,25 @@ class PairInspector(Inspector):
         self._least = field("least", "115px", "55px", "Score ≥", tooltip="Of the best image that is shown", **hint)
         hint = {"placeholder": "id or word, then Enter", "continuous_update": False}
         self._search = field("search", "230px", "50px", "Search", **hint)
-        self._clear = button("clear", self.clear, "70px", description="Clear", tooltip="Take all filters away")
+        self._clear = self._button("clear", self.clear, "70px", description="Clear", tooltip="Take all filters away")
 
+    def _own_controls(self) -> None:
+        """What the reader adds: tags, and posts of their own; and the page."""
         hint = {"placeholder": "your word on this post", "tooltip": "Kept beside the run, or in the current folder"}
         tell = {"submitted": self.guard(self._tag_it), "description": "New tag"}
         self._word = control(Field, "tag", "225px", **tell, **hint)
-        self._add = button("add", self._tag_it, "60px", description="Add")
+        self._add = self._button("add", self._tag_it, "60px", description="Add")
         tell = {"submitted": self.guard(self._mine_yours), "description": "Your own post"}
         self._text = control(Field, "text", "345px", placeholder="a text to mine images for", **tell)
         tooltip = "Your post may have a photo"
         taken = {"taken": self._take, "refused": self._refuse, "description": "Photo", "tooltip": tooltip}
         self._photo_button = control(Photo, "photo", **taken)
         self._photo_button.disabled = any(side.captions for side in self.sides)
-        self._mine_button = button("mine", self._mine_yours, "65px", description="Mine")
+        self._mine_button = self._button("mine", self._mine_yours, "65px", description="Mine")
         self._status = control(View, "status", "calc(100% - 4px)")
         self._main = control(
             View, "view", "calc(100% - 4px)", picked=lambda what: self.guard(lambda: self._picked(what))()
         )
-
-        yours = [self._text, self._photo_button, self._mine_button] if first.model is not None else []
-        tagging = [self._word, self._add] if self.tags is not None else []
-        pools = [self._pool] if len(self._sources) > 1 else []
-        self.arrange(
-            [self._view, self._previous, self._position, self._next, self._back, self._k],
-            [*pools, self._order, self._own, *self._downloads.values()],
-            [self._right, self._type, self._image, self._seen, self._fits, self._tag]
-            + [self._least, self._search, self._clear],
-            [*tagging, *yours],
-            self._status,
-            self._main,
-        )
-        self.on_change(self._go_to, self._position)
-        self.on_change(self._filter, self._view, self._k, self._own, self._order)
-        self.on_change(self._filter, *self._filters, self._least, self._search)
-        self.on_change(self._change_pool, self._pool)
 
     @property
     def _filters(self) -> tuple[Any, ...]:
