@@ -18,7 +18,6 @@ from mgips.lab.lessons.find_the_fault import (
     diagnosed,
     faulty,
     gradients,
-    pairs,
     shifted,
     table,
 )
@@ -99,12 +98,6 @@ def test_a_wrong_name_is_told_what_one_would_see(letter):
         verdict = judge(exercise, name)
         assert verdict.right == (name == SUSPECTS[letter])
         assert verdict.right or verdict.says == HINTS[name]
-
-
-def test_two_faults_are_both_found(healthy, posts):
-    finds = {measure.finds: name for name, measure in MEASURES.items()}
-    for both, caught in pairs(healthy, posts[:16]).items():
-        assert {*caught} == {finds[SUSPECTS[letter]] for letter in both.split(" + ")}, both
 
 
 def test_the_doctor_does_not_see_what_no_file_holds(healthy, corpus):
