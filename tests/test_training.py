@@ -322,15 +322,17 @@ def test_two_processes_read_what_one_reads(tmp_path):
 
 
 SCRIPT = """
-import sys
+import sys, time
 sys.path.insert(0, {tests!r})
 import torch; torch.set_num_threads(1)
 from builders import corpus, tiny_config
 from test_training import quick
 from mgips.model.pretrained import weights_hash
-from mgips.training import train
-run = train(corpus(), tiny_config(), quick(epochs=6), sys.argv[1], resume=True, progress=False)
-print(weights_hash(run.model))
+from mgips.training import Trainer
+trainer = Trainer(corpus(), tiny_config(), quick(epochs=6), sys.argv[1], resume=True, progress=False)
+for _ in trainer:
+    time.sleep(0.1)  # so that a kill finds it still training, however slowly this machine looks
+print(weights_hash(trainer.finish().model))
 """
 
 
